@@ -1,0 +1,44 @@
+"""The composition root of approval: the only file that builds its engine, worker and application."""
+
+from fastapi import FastAPI
+
+from services.approval import api, consumers, timers
+from services.approval.settings import ApprovalSettings
+from shared import clock, outbox, serve, settings, telemetry, tokens, web
+from shared.contracts import directory
+from shared.database import Database
+from shared.worker import Worker
+
+SERVICE = "approval"
+
+
+def database(told: ApprovalSettings) -> Database:
+    """Return the service's database."""
+    return Database(
+        told.database_url.get_secret_value(),
+        flush=outbox.flush,
+        clock=clock.shifted_clock(told.clock_file) if told.clock_file else clock.wall_clock,
+        pool_size=told.database_pool_size,
+    )
+
+
+def application(told: ApprovalSettings, db: Database, worker: Worker | None, *, with_api: bool) -> FastAPI:
+    """Return the HTTP application: the whole API, or health and metrics alone beside a lone worker."""
+    verifier = tokens.Verifier(tokens.Issued(f"{told.public_url}/directory", told.public_url), tokens.keys_of(db))
+    return web.build(
+        SERVICE,
+        "IACS approval",
+        db,
+        [api.routes(db, verifier, web.Cursors(told.secret_key))] if with_api else [],
+        needs_replicas=[directory.STATE_TOPIC] if with_api else [],
+        is_alive=lambda: worker is None or worker.is_alive,
+    )
+
+
+def run(*, with_api: bool = True, with_worker: bool = True) -> None:
+    """Serve until told to stop."""
+    told = settings.load(ApprovalSettings)
+    telemetry.configure_logs(SERVICE, as_json=told.log_json)
+    db = database(told)
+    worker = Worker(SERVICE, db, told.kafka_servers, consumers.handlers(), timers.chores()) if with_worker else None
+    serve.run(application(told, db, worker, with_api=with_api), worker, told)

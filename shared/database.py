@@ -1,0 +1,197 @@
+"""One transaction that carries everything a use case does, on PostgreSQL.
+
+`Transaction` gathers what is announced and recorded and writes it in one statement right before
+the commit: the rows, the events that tell of them and the record of who did it are there together
+or not at all. Nothing is published from inside. Source: architecture 5.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, cast
+
+import asyncpg
+from sqlalchemy import CursorResult, Executable, MetaData, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from shared import telemetry
+from shared.clock import Clock, wall_clock
+
+log = telemetry.logger(__name__)
+
+WAKE_CHANNEL = "iacs_outbox"
+WAKE_AT_MOST_EVERY_SECONDS = 0.005
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+# Connection trouble, deadlocks and serialization, resources, locks not available, shutdown, I/O.
+_WORLD_CLASSES = ("08", "40", "53", "55", "57", "58")
+
+
+def new_metadata() -> MetaData:
+    """Return empty metadata whose constraints get predictable names."""
+    return MetaData(naming_convention=NAMING)
+
+
+@dataclass
+class Transaction:
+    """Everything one use case does. Made by `Database.begin`, which commits it."""
+
+    connection: AsyncConnection
+    raw: Any
+    """The asyncpg connection underneath: for the few statements of the hot path."""
+    now: datetime
+    """Domain time (aware, UTC), the same for all that this transaction does."""
+    outbox: list[Any] = field(default_factory=list)
+    audit: list[Any] = field(default_factory=list)
+
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    ) -> CursorResult[Any]:
+        """Run one SQLAlchemy statement in this transaction."""
+        return cast("CursorResult[Any]", await self.connection.execute(statement, parameters))
+
+    async def rows(self, statement: Executable) -> Sequence[Any]:
+        """Return all rows of a query."""
+        return (await self.execute(statement)).all()
+
+    async def one(self, statement: Executable) -> Any | None:
+        """Return the only row of a query, or None."""
+        return (await self.execute(statement)).one_or_none()
+
+    async def value(self, statement: Executable) -> Any:
+        """Return the first column of the only row of a query, or None."""
+        return (await self.execute(statement)).scalar_one_or_none()
+
+
+class Database:
+    """The database of one service. `start` before use, `close` after."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        flush: Callable[[Transaction], Any],
+        clock: Clock = wall_clock,
+        pool_size: int = 10,
+    ) -> None:
+        self.url = make_url(url).set(drivername="postgresql+asyncpg")
+        self.clock = clock
+        self._flush = flush
+        self.engine = create_async_engine(
+            self.url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            # Transactions are begun on the asyncpg connection, where plain Core and the statements
+            # of the hot path meet; SQLAlchemy must not begin one of its own beside it.
+            isolation_level="AUTOCOMMIT",
+            connect_args={"timeout": 5, "server_settings": {"application_name": "iacs"}},
+        )
+        event.listen(self.engine.sync_engine, "checkout", _refuse_dead_connection)
+        self._wake = asyncio.Event()
+        self._waker: asyncio.Task[None] | None = None
+
+    @property
+    def dsn(self) -> str:
+        """The address in libpq's form, for direct connections."""
+        return _dsn(self.url)
+
+    async def start(self) -> None:
+        """Begin to wake the relay after commits."""
+        self._waker = asyncio.create_task(self._wake_relay(), name="wake relay")
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        if self._waker:
+            self._waker.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._waker
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Transaction]:
+        """One transaction: committed when the block ends, rolled back when it raises."""
+        async with self.engine.connect() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None
+            try:
+                async with raw.transaction():
+                    tx = Transaction(connection, raw, now=self.clock())
+                    yield tx
+                    if tx.outbox or tx.audit:
+                        await self._flush(tx)
+            finally:
+                if raw.is_closed():
+                    await connection.invalidate()
+        if tx.outbox:
+            self._wake.set()
+
+    async def connect(self, **server_settings: str) -> Any:
+        """Return a direct asyncpg connection outside the pool, for locks and LISTEN."""
+        return await asyncpg.connect(
+            self.dsn, timeout=5, server_settings={"application_name": "iacs", **server_settings}
+        )
+
+    async def _wake_relay(self) -> None:
+        """Tell the relay, at most every few milliseconds, that a commit has left it work.
+
+        On a connection of its own: NOTIFY inside the transaction would take a lock of the whole
+        database at each commit. A lost wake-up costs only the relay's polling interval.
+        """
+        connection = None
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                if connection is None or connection.is_closed():
+                    connection = await self.connect()
+                await connection.execute(f"NOTIFY {WAKE_CHANNEL}")
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                log.info("wake-up not sent; the relay polls")
+                await asyncio.sleep(1)
+            await asyncio.sleep(WAKE_AT_MOST_EVERY_SECONDS)
+
+
+def is_worlds_fault(error: BaseException) -> bool:
+    """Tell whether `error` is trouble around us, so that trying again later can help.
+
+    Source: architecture 5 (SQLSTATE classes 08, 40, 53, 55, 57, 58 and connection errors).
+    """
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or (error.orig is not None and is_worlds_fault(error.orig))
+    if isinstance(error, (OSError, TimeoutError, PoolTimeoutError, asyncpg.InterfaceError, DisconnectionError)):
+        return True
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    return isinstance(state, str) and state[:2] in _WORLD_CLASSES
+
+
+def is_unique_violation(error: BaseException, constraint: str) -> bool:
+    """Tell whether `error` is PostgreSQL's refusal of a second row under `constraint`."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, asyncpg.UniqueViolationError):
+            return bool(cause.constraint_name == constraint)
+        cause = getattr(cause, "orig", None) or cause.__cause__
+    return False
+
+
+def _refuse_dead_connection(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
+    """Make the pool replace a connection that died in it, without a round trip for each checkout."""
+    if dbapi_connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+def _dsn(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)

@@ -1,0 +1,186 @@
+"""CloudEvents 1.0 on Kafka: how our records look on the wire, and how strictly we read them.
+
+We write binary mode and read both modes. What is read here is checked here: other readers invent
+a missing id or specversion. Source: CloudEvents 1.0.2 Kafka binding; architecture 4.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+
+SPEC_VERSION = "1.0"
+JSON = "application/json"
+SEQUENCE_DIGITS = 20
+
+_ATTRIBUTE = re.compile(r"[a-z0-9]{1,20}\Z")
+_TYPE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+\Z")
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(datetime)
+_STRUCTURED = "application/cloudevents"
+
+Headers = list[tuple[str, bytes]]
+
+
+class BadRecordError(Exception):
+    """The record is no event as decided. The message holds names and rules, never content."""
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What a record says of itself."""
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    scope_id: UUID
+    correlation_id: UUID | None = None
+    causation_id: UUID | None = None
+    traceparent: str = ""
+    sequence: int | None = None
+    entity_version: int | None = None
+    as_of_sequence: int | None = None
+
+
+def source_of(topic: str, scope_id: UUID) -> str:
+    """Return the source of all events of one scope on one topic: sequences count within it."""
+    return f"/iacs/{topic}/scopes/{scope_id}"
+
+
+def schema_of(wire: str) -> str:
+    """Return the address of the JSON Schema of a type's body."""
+    return f"https://iacs.example/contracts/{wire}.json"
+
+
+def headers_of(row: Mapping[str, Any]) -> Headers:
+    """Return the headers of one outbox row: the same bytes however often it is sent."""
+    attributes: dict[str, str] = {
+        "specversion": SPEC_VERSION,
+        "id": str(row["id"]),
+        "source": source_of(row["topic"], row["scope_id"]),
+        "type": row["type"],
+        "subject": row["subject"],
+        "time": row["time"].isoformat(),
+        "dataschema": schema_of(row["type"]),
+        "partitionkey": str(row["scope_id"]),
+        "recordedtime": row["recorded_at"].isoformat(),
+    }
+    if row["sequence"] is not None:
+        attributes["sequence"] = f"{row['sequence']:0{SEQUENCE_DIGITS}d}"
+    if row["entity_version"] is not None:
+        attributes["entityversion"] = str(row["entity_version"])
+    if row["as_of_sequence"] is not None:
+        attributes["asofsequence"] = f"{row['as_of_sequence']:0{SEQUENCE_DIGITS}d}"
+    for name in ("correlation_id", "causation_id"):
+        if row[name] is not None:
+            attributes[name.replace("_", "")] = str(row[name])
+    headers = [(f"ce_{name}", value.encode()) for name, value in attributes.items()]
+    headers.append(("content-type", JSON.encode()))
+    if row["traceparent"]:
+        headers.append(("traceparent", row["traceparent"].encode()))
+    return headers
+
+
+def read(raw_headers: Iterable[tuple[str, bytes | None]], value: bytes | None) -> tuple[Envelope, bytes | None]:
+    """Return what a record says of itself, and its body's bytes (None: a tombstone).
+
+    Raises BadRecordError, which names the first rule that the record breaks.
+    """
+    texts = _texts(raw_headers)
+    content_type = texts.get("content-type", "")
+    if content_type.startswith(_STRUCTURED):
+        attributes, value = _structured(value)
+    else:
+        attributes = {name[3:]: text for name, text in texts.items() if name.startswith("ce_")}
+        if value is not None and content_type.split(";")[0].strip() != JSON:
+            raise BadRecordError(f"content-type must be {JSON}")
+    return _envelope(attributes, texts.get("traceparent", "")), value
+
+
+def _texts(raw_headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for name, raw in raw_headers:
+        if raw is None:
+            raise BadRecordError(f"header {name!r} is null")
+        if name in texts:
+            raise BadRecordError(f"header {name!r} stands twice")
+        try:
+            texts[name] = raw.decode()
+        except UnicodeDecodeError as error:
+            raise BadRecordError(f"header {name!r} is not UTF-8") from error
+    return texts
+
+
+def _structured(value: bytes | None) -> tuple[dict[str, str], bytes | None]:
+    try:
+        whole = json.loads(value or b"")
+    except ValueError as error:
+        raise BadRecordError("a structured event must be JSON") from error
+    if not isinstance(whole, dict):
+        raise BadRecordError("a structured event must be a JSON object")
+    data = whole.pop("data", None)
+    return {name: str(text) for name, text in whole.items()}, None if data is None else json.dumps(data).encode()
+
+
+def _envelope(attributes: Mapping[str, str], traceparent: str) -> Envelope:
+    for name in attributes:
+        if not _ATTRIBUTE.match(name):
+            raise BadRecordError(f"attribute name {name!r} must be 1 to 20 of a-z and 0-9")
+    for name in ("specversion", "id", "source", "type", "subject", "time", "partitionkey"):
+        if not attributes.get(name):
+            raise BadRecordError(f"attribute {name} is missing or empty")
+    if attributes["specversion"] != SPEC_VERSION:
+        raise BadRecordError(f"specversion must be {SPEC_VERSION}")
+    if not _TYPE.match(attributes["type"]):
+        raise BadRecordError("type must be a dotted name like iacs.directory.role.granted.v1")
+    time = _moment(attributes["time"])
+    return Envelope(
+        id=attributes["id"],
+        source=attributes["source"],
+        type=attributes["type"],
+        subject=attributes["subject"],
+        time=time,
+        scope_id=_uuid("partitionkey", attributes["partitionkey"]),
+        correlation_id=_optional_uuid(attributes, "correlationid"),
+        causation_id=_optional_uuid(attributes, "causationid"),
+        traceparent=traceparent,
+        sequence=_optional_count(attributes, "sequence"),
+        entity_version=_optional_count(attributes, "entityversion"),
+        as_of_sequence=_optional_count(attributes, "asofsequence"),
+    )
+
+
+def _moment(text: str) -> datetime:
+    try:
+        time = _MOMENT.validate_python(text)
+    except ValidationError as error:
+        raise BadRecordError("time must be RFC 3339 with an offset") from error
+    if time.tzinfo is None:
+        raise BadRecordError("time must be RFC 3339 with an offset")
+    return time
+
+
+def _uuid(name: str, text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise BadRecordError(f"attribute {name} must be a UUID") from error
+
+
+def _optional_uuid(attributes: Mapping[str, str], name: str) -> UUID | None:
+    return _uuid(name, attributes[name]) if attributes.get(name) else None
+
+
+def _optional_count(attributes: Mapping[str, str], name: str) -> int | None:
+    text = attributes.get(name)
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise BadRecordError(f"attribute {name} must be digits")
+    return int(text)

@@ -1,0 +1,124 @@
+"""How a service says something: rows that commit with the effect, and leave for Kafka afterwards.
+
+`announce` and `publish_state` only gather; `flush`, called once before the commit, writes what was
+announced and recorded in one statement. `shared/relay.py` takes it from there.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import update
+
+from shared import telemetry
+from shared.contracts.base import Event, State
+from shared.database import Transaction
+from shared.ids import new_id
+from shared.tables import outbox
+
+MAXIMUM_BODY_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Said:
+    """One record to be: what will stand in its row."""
+
+    id: UUID
+    topic: str
+    key: UUID
+    scope_id: UUID
+    type: str
+    subject: str
+    correlation_id: UUID | None
+    causation_id: UUID | None
+    traceparent: str
+    entity_version: int | None
+    body: str | None
+
+
+def announce(tx: Transaction, *, scope: UUID, subject: UUID, event: Event, key: UUID | None = None) -> UUID:
+    """Say that `event` has happened, once this transaction commits. Returns the event's id.
+
+    `key` is the scope unless the topic is keyed otherwise (accounts: the person). The thread it
+    belongs to is the trace's, or else the subject's own.
+    """
+    said = _said(event, scope=scope, subject=subject, key=key or scope, version=None)
+    # Events before states: a state record's asofsequence then counts the events of its own commit.
+    first_state = next((n for n, other in enumerate(tx.outbox) if other.entity_version is not None), len(tx.outbox))
+    tx.outbox.insert(first_state, said)
+    return said.id
+
+
+def publish_state(tx: Transaction, *, scope: UUID, entity: UUID, version: int, state: State) -> None:
+    """Publish what is now true of `entity`. `version` rises with each record of the entity."""
+    tx.outbox.append(_said(state, scope=scope, subject=entity, key=entity, version=version))
+
+
+async def resend(tx: Transaction, event_id: UUID, *, at_most: int) -> bool:
+    """Send an event again as it was (same id, sequence and bytes), unless it was already `at_most` times."""
+    done = await tx.execute(
+        update(outbox)
+        .where(outbox.c.id == event_id, outbox.c.resent_count < at_most, outbox.c.sent_at.is_not(None))
+        .values(sent_at=None, resent_count=outbox.c.resent_count + 1)
+    )
+    return done.rowcount == 1
+
+
+async def flush(tx: Transaction) -> None:
+    """Write what the transaction has announced and recorded, in one statement."""
+    said, acts = tx.outbox, tx.audit
+    await tx.raw.execute(
+        _FLUSH,
+        tx.now,
+        [s.id for s in said],
+        [s.topic for s in said],
+        [s.key for s in said],
+        [s.scope_id for s in said],
+        [s.type for s in said],
+        [s.subject for s in said],
+        [s.correlation_id for s in said],
+        [s.causation_id for s in said],
+        [s.traceparent for s in said],
+        [s.entity_version for s in said],
+        [s.body for s in said],
+        [a.id for a in acts],
+        [a.actor for a in acts],
+        [a.act for a in acts],
+        [a.subject for a in acts],
+        [a.scope_id for a in acts],
+        [json.dumps(a.detail) for a in acts],
+    )
+
+
+def _said(record: Event | State, *, scope: UUID, subject: UUID, key: UUID, version: int | None) -> Said:
+    body = record.model_dump_json()
+    assert len(body.encode()) <= MAXIMUM_BODY_BYTES, f"{record.wire} is too large for its topic"
+    trace = telemetry.trace()
+    return Said(
+        id=new_id(),
+        topic=record.topic,
+        key=key,
+        scope_id=scope,
+        type=record.wire,
+        subject=str(subject),
+        correlation_id=trace.correlation_id or subject,
+        causation_id=trace.causation_id,
+        traceparent=trace.traceparent or telemetry.new_traceparent(),
+        entity_version=version,
+        body=body,
+    )
+
+
+_FLUSH: Any = """
+WITH said AS (
+  INSERT INTO outbox (id, topic, key, scope_id, type, subject, correlation_id, causation_id, traceparent,
+                      entity_version, body, time)
+  SELECT *, $1::timestamptz
+  FROM unnest($2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::uuid[], $9::uuid[],
+              $10::text[], $11::bigint[], $12::text[])
+)
+INSERT INTO audit (id, actor, act, subject, scope_id, detail, at)
+SELECT *, $1::timestamptz
+FROM unnest($13::uuid[], $14::text[], $15::text[], $16::text[], $17::uuid[], $18::jsonb[])
+"""

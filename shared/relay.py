@@ -1,0 +1,267 @@
+"""From the outbox to Kafka: one leader per service, numbers before sends, never out of order in a scope.
+
+The leader holds an advisory lock on a direct connection and works on that very connection: who has
+lost the lock can write nothing. It takes whatever is committed and unnumbered (never "id > last":
+ids commit out of order), gives each record the next number of its source and commits that *before*
+the first send, so that sending again sends the same bytes. Within a scope nothing leaves after a
+failed send until that one is acknowledged. Kafka does not fsync and PostgreSQL does, so a leader
+compares its receipts with the log's end before it goes on. Source: architecture 5.
+"""
+
+import asyncio
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
+
+from shared import database, envelope, telemetry, topics
+
+log = telemetry.logger(__name__)
+
+BATCH = 500
+POLL_SECONDS = 0.5
+COMPARE_SECONDS = 10.0
+CUT_LOOKED_FOR_RECORDS = 10_000
+_LEADER_CLASS = 0x1AC5
+_REST_SECONDS = (0.1, 2.0)
+
+Row = Mapping[str, Any]
+
+
+class LogCutError(Exception):
+    """Kafka acknowledged at an offset where something of ours already stood: its log was cut short."""
+
+
+class Relay:
+    """Sends what one service says. `run` leads whenever no other process does, until cancelled."""
+
+    def __init__(self, service: str, db: database.Database, servers: str) -> None:
+        self._service = service
+        self._db = db
+        self._servers = servers
+        self._topics = [topic for topic in topics.TOPICS if topic.owner == service]
+        self._highest: dict[tuple[str, int], int] = {}
+        self._wake = asyncio.Event()
+        self.is_leader = False
+
+    async def run(self) -> None:
+        """Lead, and after trouble lead again. Trouble around us is waited out, and never ends this."""
+        rest = _REST_SECONDS[0]
+        while True:
+            try:
+                await self._lead()
+            except (
+                KafkaError,
+                LogCutError,
+                OSError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                TimeoutError,
+            ) as error:
+                log.warning("relay rests", error=type(error).__name__)
+            finally:
+                self.is_leader = False
+                telemetry.broker_reachable.set(0)
+            await asyncio.sleep(rest)
+            rest = min(rest * 2, _REST_SECONDS[1])
+
+    async def _lead(self) -> None:
+        # A leader that vanished without closing its connection is noticed by the server in seconds.
+        connection = await self._db.connect(
+            tcp_keepalives_idle="1",
+            tcp_keepalives_interval="1",
+            tcp_keepalives_count="2",
+            tcp_user_timeout="3000",
+        )
+        try:
+            lock = zlib.crc32(self._service.encode()) & 0x7FFFFFFF
+            while not await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", _LEADER_CLASS, lock):
+                await asyncio.sleep(POLL_SECONDS)  # noqa: ASYNC110 - the lock is PostgreSQL's, which has no event.
+            self.is_leader = True
+            await connection.add_listener(database.WAKE_CHANNEL, lambda *_: self._wake.set())
+            await self._send_while_all_is_well(connection)
+        finally:
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                await connection.close(timeout=2)
+
+    async def _send_while_all_is_well(self, connection: Any) -> None:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._servers, acks="all", enable_idempotence=True, request_timeout_ms=10_000
+        )
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False)
+        try:
+            await producer.start()
+            await consumer.start()
+            counts = {topic.name: len(await producer.partitions_for(topic.name)) for topic in self._topics}
+            telemetry.broker_reachable.set(1)
+            order = await connection.fetchval("SELECT coalesce(max(sending_order), 0) FROM outbox")
+            compared_at = looked_at = float("-inf")
+            while True:
+                self._wake.clear()
+                if time.monotonic() - compared_at > COMPARE_SECONDS:
+                    await self._resend_what_the_log_lost(connection, consumer, counts)
+                    compared_at, looked_at = time.monotonic(), float("-inf")
+                # What has its numbers goes before all that has none: a former leader left it, or it is to be
+                # sent again.
+                rows: Sequence[Row] = []
+                if time.monotonic() - looked_at > POLL_SECONDS:
+                    rows = await _numbered(connection)
+                    if not rows:
+                        looked_at = time.monotonic()
+                if not rows:
+                    rows, order = await _number(connection, order)
+                telemetry.outbox_unsent.set(len(rows))
+                if rows:
+                    await self._send(connection, producer, counts, rows)
+                else:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+        finally:
+            for client in (producer, consumer):
+                with suppress(KafkaError, OSError, TimeoutError):
+                    await asyncio.wait_for(client.stop(), 5)
+
+    async def _send(
+        self, connection: Any, producer: AIOKafkaProducer, counts: Mapping[str, int], rows: Sequence[Row]
+    ) -> None:
+        """Send rows: scopes beside each other, each scope's rows one after the other."""
+        scopes: dict[UUID, list[Row]] = defaultdict(list)
+        for row in rows:
+            scopes[row["scope_id"]].append(row)
+        receipts: list[tuple[UUID, int, int]] = []
+        trouble: list[BaseException] = []
+
+        async def send_scope(mine: Sequence[Row]) -> None:
+            for row in mine:
+                partition = (murmur2(str(row["scope_id"]).encode()) & 0x7FFFFFFF) % counts[row["topic"]]
+                try:
+                    future = await producer.send(
+                        row["topic"],
+                        key=str(row["key"]).encode(),
+                        value=None if row["body"] is None else row["body"].encode(),
+                        headers=envelope.headers_of(row),
+                        partition=partition,
+                    )
+                    receipt = await future
+                except (KafkaError, OSError) as error:
+                    trouble.append(error)
+                    return
+                receipts.append((row["id"], receipt.partition, receipt.offset))
+                telemetry.events_sent.labels(row["topic"]).inc()
+                if not self._is_in_order(row["topic"], receipt.partition, receipt.offset):
+                    trouble.append(LogCutError(row["topic"]))
+
+        await asyncio.gather(*(send_scope(mine) for mine in scopes.values()))
+        await connection.execute(
+            """
+            UPDATE outbox SET sent_at = now(), sent_partition = r.partition, sent_offset = r.offset_
+            FROM unnest($1::uuid[], $2::int[], $3::bigint[]) AS r (id, partition, offset_)
+            WHERE outbox.id = r.id
+            """,
+            [receipt[0] for receipt in receipts],
+            [receipt[1] for receipt in receipts],
+            [receipt[2] for receipt in receipts],
+        )
+        if trouble:
+            raise trouble[0]
+
+    def _is_in_order(self, topic: str, partition: int, offset: int) -> bool:
+        highest = self._highest.get((topic, partition), -1)
+        self._highest[(topic, partition)] = max(highest, offset)
+        return offset > highest
+
+    async def _resend_what_the_log_lost(
+        self, connection: Any, consumer: AIOKafkaConsumer, counts: Mapping[str, int]
+    ) -> None:
+        """Mark as unsent what we have receipts for and the log has not.
+
+        That is what lies beyond the log's end, and what shares its place with a younger record: the log
+        was cut there and has grown again since.
+        """
+        ends = await consumer.end_offsets(
+            [TopicPartition(name, n) for name, count in counts.items() for n in range(count)]
+        )
+        lost = await connection.fetch(
+            """
+            UPDATE outbox SET sent_at = NULL, sent_partition = NULL, sent_offset = NULL
+            FROM unnest($1::text[], $2::int[], $3::bigint[]) AS e (topic, partition, end_)
+            WHERE outbox.topic = e.topic AND outbox.sent_partition = e.partition
+              AND (outbox.sent_offset >= e.end_ OR EXISTS (
+                SELECT FROM outbox AS younger
+                WHERE younger.topic = outbox.topic AND younger.sent_partition = outbox.sent_partition
+                  AND younger.sent_offset = outbox.sent_offset AND younger.sending_order > outbox.sending_order
+                  AND outbox.sent_offset >= e.end_ - $4))
+            RETURNING outbox.id
+            """,
+            [place.topic for place in ends],
+            [place.partition for place in ends],
+            list(ends.values()),
+            CUT_LOOKED_FOR_RECORDS,
+        )
+        if lost:
+            log.warning("the log was cut short: sending again", record_count=len(lost))
+        self._highest = {(place.topic, place.partition): end - 1 for place, end in ends.items()}
+
+
+async def _numbered(connection: Any) -> list[Row]:
+    """Return what has its numbers but no receipt, in the order of the numbers."""
+    rows: list[Row] = await connection.fetch(
+        "SELECT * FROM outbox WHERE sent_at IS NULL AND sending_order IS NOT NULL ORDER BY sending_order LIMIT $1",
+        BATCH,
+    )
+    return rows
+
+
+async def _number(connection: Any, order: int) -> tuple[list[Row], int]:
+    """Give the oldest unnumbered rows their numbers and commit; return them, and the last order used."""
+    async with connection.transaction():
+        fresh = await connection.fetch(
+            "SELECT * FROM outbox WHERE sending_order IS NULL ORDER BY position LIMIT $1", BATCH
+        )
+        if not fresh:
+            return [], order
+        streams = [(topics.BY_NAME[row["topic"]].stream or row["topic"], row["scope_id"]) for row in fresh]
+        counted = await connection.fetch(
+            """
+            SELECT s.topic, s.scope_id, s.sequence FROM outbox_source AS s
+            JOIN (SELECT DISTINCT * FROM unnest($1::text[], $2::uuid[])) AS w (topic, scope_id) USING (topic, scope_id)
+            """,
+            [topic for topic, _ in streams],
+            [scope for _, scope in streams],
+        )
+        last = {(row["topic"], row["scope_id"]): row["sequence"] for row in counted}
+        numbers: list[tuple[UUID, int, int | None, int | None]] = []
+        for row, stream in zip(fresh, streams, strict=True):
+            order += 1
+            if topics.BY_NAME[row["topic"]].is_state:
+                numbers.append((row["id"], order, None, last.get(stream, 0)))
+            else:
+                last[stream] = last.get(stream, 0) + 1
+                numbers.append((row["id"], order, last[stream], None))
+        await connection.execute(
+            """
+            INSERT INTO outbox_source SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[])
+            ON CONFLICT (topic, scope_id) DO UPDATE SET sequence = excluded.sequence
+            """,
+            [topic for topic, _ in last],
+            [scope for _, scope in last],
+            list(last.values()),
+        )
+        numbered = await connection.fetch(
+            """
+            UPDATE outbox SET sending_order = n.order_, sequence = n.sequence, as_of_sequence = n.as_of,
+                   recorded_at = now()
+            FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[]) AS n (id, order_, sequence, as_of)
+            WHERE outbox.id = n.id RETURNING outbox.*
+            """,
+            *(list(column) for column in zip(*numbers, strict=True)),
+        )
+    return sorted(numbered, key=lambda row: row["sending_order"]), order

@@ -1,0 +1,65 @@
+"""One process of a service: its API, its worker, or both, until it is told to stop."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from shared.settings import Settings
+from shared.worker import Worker
+
+
+def run(app: FastAPI, worker: Worker | None, settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. A worker alone still answers health and metrics through `app`."""
+    with asyncio.Runner(loop_factory=_loop) as runner:
+        runner.run(_serve(app, worker, settings))
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    import uvloop  # noqa: PLC0415 - not on every platform that can read this module.
+
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+async def _serve(app: FastAPI, worker: Worker | None, settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = _Server(
+        uvicorn.Config(
+            app,
+            host=settings.api_host,
+            port=settings.api_port,
+            loop="none",
+            http="httptools",
+            access_log=False,  # Paths may hold a set-password token; iacs_http_seconds counts the calls.
+            log_config=None,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=5,
+        )
+    )
+    serving = asyncio.create_task(server.serve(), name="api")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    working = [asyncio.create_task(worker.run(), name="worker")] if worker else []
+    done, _ = await asyncio.wait([serving, stopping, *working], return_when=asyncio.FIRST_COMPLETED)
+    # The worker goes first: it still needs the database that the application's lifespan closes.
+    for task in (*working, stopping):
+        task.cancel()
+    await asyncio.gather(*working, stopping, return_exceptions=True)
+    server.should_exit = True
+    await serving
+    for task in done:
+        task.result()
+
+
+class _Server(uvicorn.Server):
+    """Signals are this module's business: uvicorn would end the process before the worker has."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
+        yield

@@ -1,0 +1,104 @@
+"""What a process is told from outside, checked at its start; an error names the variable.
+
+Each service has one frozen class on this base, with a prefix of its own: IACS_APPROVAL_DATABASE_URL.
+"""
+
+import json
+from base64 import urlsafe_b64decode
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_KEY_BYTES = 32
+
+
+class SettingsError(Exception):
+    """The process cannot start as it was told; the message names each variable and what is wrong."""
+
+
+def _key(text: object) -> bytes:
+    if not isinstance(text, str):
+        raise ValueError("must be 32 bytes as base64url")  # noqa: TRY004 - pydantic reports ValueErrors by field.
+    raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if len(raw) != _KEY_BYTES:
+        raise ValueError("must be 32 bytes as base64url")
+    return raw
+
+
+def _keys(text: object) -> dict[str, bytes]:
+    try:
+        found = json.loads(text) if isinstance(text, str) else {}
+    except ValueError:
+        found = {}
+    if not isinstance(found, dict) or not found:
+        raise ValueError('must be a JSON object of keys by id, the newest last, like {"k1": "…"}')
+    return {str(kid): _key(value) for kid, value in found.items()}
+
+
+def _jwk(text: object) -> dict[str, Any]:
+    try:
+        found = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or "kty" not in found:
+        raise ValueError("must be a JWK as a JSON object")
+    return found
+
+
+Key = Annotated[bytes, NoDecode, BeforeValidator(_key), Field(repr=False)]
+"""32 bytes as base64url."""
+Keys = Annotated[dict[str, bytes], NoDecode, BeforeValidator(_keys), Field(repr=False)]
+"""A JSON object of such keys by key id; the last one encrypts, all decrypt."""
+Jwk = Annotated[dict[str, Any], NoDecode, BeforeValidator(_jwk), Field(repr=False)]
+"""A JSON Web Key."""
+
+
+class Settings(BaseSettings):
+    """What every service needs."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    profile: Literal["embedded", "production"] = "production"
+    database_url: SecretStr = Field(description="postgresql://user:password@host:port/database")
+    database_pool_size: int = Field(default=10, ge=2, le=100)
+    kafka_servers: str = Field(description="host:port[,host:port]")
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(ge=1, le=65535)
+    public_url: str = Field(description="The one origin that people and programs use, like https://iacs.example")
+    secret_key: Key = Field(description="Seals cursors and this service's own tokens")
+    clock_file: Path | None = Field(default=None, description="Offset of the domain clock; embedded profile only")
+    log_json: bool = True
+
+    @model_validator(mode="after")
+    def _production_is_strict(self) -> "Settings":
+        if self.profile == "production":
+            if self.clock_file is not None:
+                raise ValueError("clock_file is for the embedded profile alone")
+            if self.public_url.startswith("http://"):
+                raise ValueError("public_url must be https in production")
+        return self
+
+
+T = TypeVar("T", bound=Settings)
+
+
+def load(cls: type[T], environment: dict[str, str] | None = None) -> T:
+    """Read the settings of one class. Raises SettingsError, which names each variable at fault."""
+    prefix = str(cls.model_config.get("env_prefix", ""))
+    try:
+        if environment is None:
+            return cls()
+        given = {
+            name: environment[variable]
+            for name in cls.model_fields
+            if (variable := f"{prefix}{name.upper()}") in environment
+        }
+        return cls(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [
+            f"{prefix}{'_'.join(str(part) for part in fault['loc'][:1]).upper() or '*'}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False)
+        ]
+        raise SettingsError("\n".join(lines)) from None

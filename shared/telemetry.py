@@ -1,0 +1,116 @@
+"""Where we say what is happening: structured logs, metrics, and the thread that ties them together.
+
+A `Trace` follows one request from the call that filed it, through every event, to the mail: it is
+carried in a context variable, in the headers of each event and in each log line.
+Personal data never enters a log line: callers pass ids and codes.
+"""
+
+import logging
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Which act all this belongs to, what caused the present step, and the W3C trace context."""
+
+    correlation_id: UUID | None = None
+    causation_id: UUID | None = None
+    traceparent: str = ""
+
+
+_NONE = Trace()
+_trace: ContextVar[Trace] = ContextVar("trace", default=_NONE)
+
+
+def trace() -> Trace:
+    """Return the trace of what is being done now."""
+    return _trace.get()
+
+
+@contextmanager
+def tracing(new: Trace) -> Iterator[None]:
+    """Do what follows as a part of `new`."""
+    token = _trace.set(new)
+    try:
+        yield
+    finally:
+        _trace.reset(token)
+
+
+def correlate(correlation_id: UUID) -> None:
+    """Say, as soon as it is known, which request all this is about."""
+    _trace.set(replace(_trace.get(), correlation_id=correlation_id))
+
+
+def new_traceparent() -> str:
+    """Return a fresh W3C trace context (version 00, sampled)."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def logger(name: str) -> Any:
+    """Return the logger of one module."""
+    return structlog.get_logger(name)
+
+
+def configure_logs(service: str, *, as_json: bool, level: str = "INFO") -> None:
+    """Send every log line of this process, also of libraries, to stderr in one shape."""
+
+    def add_trace(_: Any, __: str, line: Any) -> Any:
+        current = _trace.get()
+        line["service"] = service
+        if current.correlation_id:
+            line["correlation_id"] = str(current.correlation_id)
+        if current.causation_id:
+            line["causation_id"] = str(current.causation_id)
+        return line
+
+    ours: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_trace,
+        structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+        if as_json
+        else structlog.processors.format_exc_info,
+    ]
+    render: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *ours],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for chatty in ("aiokafka", "faststream", "sqlalchemy", "uvicorn.access", "httpx"):
+        logging.getLogger(chatty).setLevel("WARNING")
+    structlog.configure(
+        processors=[*ours, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+# What operators watch. Names follow Prometheus' conventions; docs/operating.md explains each.
+events_sent = Counter("iacs_outbox_sent_total", "Records acknowledged by Kafka", ["topic"])
+outbox_unsent = Gauge("iacs_outbox_unsent", "Records that wait to be sent")
+events_handled = Counter("iacs_events_total", "Records read, by outcome", ["type", "outcome"])
+event_lag = Histogram(
+    "iacs_event_lag_seconds",
+    "From the fact to its effect here",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600),
+)
+parked_records = Gauge("iacs_parked", "Records that wait for an operator")
+broker_reachable = Gauge("iacs_broker_reachable", "1 while the relay can reach Kafka")
+request_seconds = Histogram("iacs_http_seconds", "Time to answer", ["operation", "status"])

@@ -1,0 +1,112 @@
+"""The topics: who writes each, what its key is, how long it keeps what.
+
+`apply` makes the missing ones and fails on drift; nothing else creates a topic.
+Source: architecture 4.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from shared.contracts import approval, directory, notification, registration
+
+PARTITION_COUNT = 12
+
+_KEPT_DELETED = timedelta(days=90)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic. `stream` is the event topic whose sequence a state record's `asofsequence` counts."""
+
+    name: str
+    owner: Literal["registration", "approval", "directory", "notification"]
+    kept: timedelta | None
+    """How long records are kept; None for a compacted topic, which keeps each key's latest."""
+    public: bool
+    stream: str | None = None
+
+    @property
+    def is_state(self) -> bool:
+        """Whether the topic is compacted: one latest record for each entity."""
+        return self.kept is None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What Kafka is told, and what drift is measured against."""
+        if self.kept is None:
+            return {
+                "cleanup.policy": "compact",
+                "delete.retention.ms": _ms(_KEPT_DELETED),
+                "max.message.bytes": "131072",
+            }
+        return {"cleanup.policy": "delete", "retention.ms": _ms(self.kept), "max.message.bytes": "131072"}
+
+
+TOPICS: tuple[Topic, ...] = (
+    Topic(registration.TOPIC, "registration", timedelta(days=30), public=False),
+    Topic(approval.TOPIC, "approval", timedelta(days=365), public=True),
+    Topic(directory.TOPIC, "directory", timedelta(days=365), public=True),
+    Topic(directory.STATE_TOPIC, "directory", None, public=True, stream=directory.TOPIC),
+    Topic(directory.ACCOUNTS_TOPIC, "directory", timedelta(days=4), public=False),
+    Topic(directory.PEOPLE_TOPIC, "directory", None, public=False, stream=directory.ACCOUNTS_TOPIC),
+    Topic(notification.TOPIC, "notification", timedelta(days=30), public=False),
+)
+
+BY_NAME = {topic.name: topic for topic in TOPICS}
+
+
+class TopicDriftError(Exception):
+    """Topics that exist are not as decided; the message lists each difference."""
+
+
+async def apply(servers: str, *, partition_count: int = PARTITION_COUNT, replication: int = 1) -> list[str]:
+    """Make the topics that are missing and return their names.
+
+    Raises TopicDriftError when an existing one differs: a changed partition count would send an
+    organization's later events to another partition, out of order.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        existing = set(await admin.list_topics())
+        missing = [topic for topic in TOPICS if topic.name not in existing]
+        if missing:
+            answer = await admin.create_topics(
+                [NewTopic(topic.name, partition_count, replication, topic_configs=topic.settings) for topic in missing]
+            )
+            failed = [f"{name}: {text}" for name, code, text in answer.topic_errors if code not in (0, 36)]
+            if failed:
+                raise TopicDriftError("; ".join(failed))
+        present = [topic for topic in TOPICS if topic.name in existing]
+        if present:
+            await _refuse_drift(admin, present, partition_count)
+        return [topic.name for topic in missing]
+    finally:
+        await admin.close()
+
+
+async def _refuse_drift(admin: AIOKafkaAdminClient, present: list[Topic], partition_count: int) -> None:
+    differences: list[str] = []
+    for found in await admin.describe_topics([topic.name for topic in present]):
+        count = len(found["partitions"])
+        if count != partition_count:
+            differences.append(f"{found['topic']}: {count} partitions instead of {partition_count}")
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in present]
+    for answer in await admin.describe_configs(resources):
+        for _, _, _, name, entries in answer.resources:
+            actual = {entry[0]: entry[1] for entry in entries}
+            differences += [
+                f"{name}: {key} is {actual.get(key)} instead of {wanted}"
+                for key, wanted in BY_NAME[name].settings.items()
+                if actual.get(key) != wanted
+            ]
+    if differences:
+        raise TopicDriftError("; ".join(differences))
+
+
+def _ms(kept: timedelta) -> str:
+    return str(int(kept.total_seconds() * 1000))

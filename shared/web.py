@@ -1,0 +1,391 @@
+"""The HTTP edge that all services share: problem details, who calls, paging, health, metrics.
+
+The only place that knows status codes, and with `delivery` and `worker` one of three that catch
+broadly. Source: RFC 9457, RFC 9110 (conditional requests), standards 7.
+"""
+
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select, text
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared import database, secrets, telemetry
+from shared.database import Database
+from shared.errors import CATALOGUE, Family, FieldFault, Refusal
+from shared.ids import PersonId
+from shared.tables import replica
+from shared.tokens import Caller, NotAToken, Verifier
+
+log = telemetry.logger(__name__)
+
+STATUS: Mapping[Family, int] = {
+    Family.UNAUTHENTICATED: 401,
+    Family.FORBIDDEN: 403,
+    Family.NOT_FOUND: 404,
+    Family.CONFLICT: 409,
+    Family.STALE: 412,
+    Family.TOO_LARGE: 413,
+    Family.INVALID: 422,
+    Family.CONDITION_MISSING: 428,
+    Family.TOO_MANY: 429,
+    Family.BROKEN: 500,
+    Family.UNAVAILABLE: 503,
+}
+ERROR_PAGES = "https://iacs.example/errors/"
+PROBLEM = "application/problem+json"
+MAXIMUM_BODY_BYTES = 64 * 1024
+_CURSOR_LIVES_SECONDS = 24 * 3600
+
+T = TypeVar("T")
+
+
+class Body(BaseModel):
+    """What a caller sends: strict, and a field we do not know is a mistake to tell."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class View(BaseModel):
+    """What a caller gets."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Page(View, Generic[T]):
+    """One page of a list. `next_cursor` is absent on the last; a cursor is good for this caller and query alone."""
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+class FaultView(View):
+    """What is wrong with one field."""
+
+    pointer: str = Field(examples=["/applicant/email"])
+    rule: str
+    example: str
+
+
+class Problem(View):
+    """An error as RFC 9457 problem details. `code` is stable; texts are for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FaultView] | None = None
+    trace_id: str | None = None
+
+
+def problem(refusal: Refusal) -> JSONResponse:
+    """Return the answer that tells a refusal."""
+    status = STATUS[refusal.entry.family]
+    content: dict[str, Any] = {
+        "type": f"{ERROR_PAGES}{refusal.code}",
+        "title": refusal.entry.title,
+        "status": status,
+        "detail": refusal.detail,
+        "code": refusal.code,
+        "trace_id": telemetry.trace().traceparent.split("-")[1] if telemetry.trace().traceparent else None,
+    }
+    if refusal.faults:
+        content["errors"] = [{"pointer": f.pointer, "rule": f.rule, "example": f.example} for f in refusal.faults]
+    content |= {name: value for name, value in refusal.facts.items() if name != "retry_after_seconds"}
+    headers = {"cache-control": "no-store"}
+    if refusal.entry.family is Family.UNAUTHENTICATED:
+        headers["www-authenticate"] = 'Bearer error="invalid_token"'
+    if refusal.entry.family in (Family.TOO_MANY, Family.UNAVAILABLE):
+        headers["retry-after"] = str(refusal.facts.get("retry_after_seconds", 5))
+    return JSONResponse(json.loads(json.dumps(content, default=str)), status, headers, PROBLEM)
+
+
+def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """Document the errors of an operation, for its OpenAPI entry."""
+    told: dict[int | str, dict[str, Any]] = {}
+    for code in (*codes, "unavailable"):
+        entry = CATALOGUE[code]
+        known = told.setdefault(STATUS[entry.family], {"model": Problem, "description": "", "content": {PROBLEM: {}}})
+        known["description"] += f"{'; ' if known['description'] else ''}`{code}`: {entry.title}"
+    return told
+
+
+def strong_etag(version: int) -> str:
+    """Return the ETag of an aggregate's version."""
+    return f'"{version}"'
+
+
+def expected_version(if_match: str | None) -> int | None:
+    """Return the version that If-Match asks for; None if the header is missing. Raises stale_version.
+
+    Comparison is strong: a weak tag never matches. Source: RFC 9110, 13.1.1.
+    """
+    if if_match is None:
+        return None
+    found = re.fullmatch(r'\s*"(\d{1,18})"\s*', if_match)
+    if found is None:
+        raise Refusal("stale_version", 'If-Match must be the ETag you read, like "3".')
+    return int(found[1])
+
+
+def idempotency_key(header: str | None) -> str | None:
+    """Return the caller's key: quoted, as the draft asks, or bare."""
+    if header is None:
+        return None
+    key = header.strip().removeprefix('"').removesuffix('"')
+    if not re.fullmatch(r"[\x21-\x7e]{1,128}", key):
+        raise Refusal(
+            "field_invalid",
+            faults=(
+                FieldFault("Idempotency-Key", "1 to 128 visible characters", '"2f6c1d0e-7c55-4f0e-9a1b-3a4f5d6e7f80"'),
+            ),
+        )
+    return key
+
+
+class Cursors:
+    """Seals the place where a list goes on: bound to the list, the caller and a day."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def seal(self, purpose: str, *position: object) -> str:
+        """Return the cursor that goes on after `position`."""
+        return secrets.own_token(
+            self._key,
+            purpose=f"cursor {purpose}",
+            subject=json.dumps([str(part) for part in position]),
+            lives_seconds=_CURSOR_LIVES_SECONDS,
+        )
+
+    def read(self, purpose: str, cursor: str | None) -> list[str] | None:
+        """Return the position that a cursor holds; None without one. Raises field_invalid."""
+        if not cursor:
+            return None
+        subject = secrets.read_own_token(self._key, cursor, purpose=f"cursor {purpose}")
+        if subject is None:
+            raise Refusal(
+                "field_invalid",
+                faults=(FieldFault("cursor", "a next_cursor of this very list, at most a day old", "leave it out"),),
+            )
+        return list(json.loads(subject))
+
+
+def identified(verifier: Verifier) -> Callable[..., Awaitable[Caller | None]]:
+    """Return a dependency: the caller, or None without a token. Refuses a token that is not good."""
+
+    async def caller(authorization: Annotated[str | None, Header(include_in_schema=False)] = None) -> Caller | None:
+        if authorization is None:
+            return None
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Refusal("unauthenticated")
+        try:
+            return await verifier.caller(token.strip())
+        except NotAToken:
+            raise Refusal("unauthenticated") from None
+
+    return caller
+
+
+def signed_in(verifier: Verifier) -> Callable[..., Awaitable[PersonId]]:
+    """Return a dependency: the id of the person who calls. Refuses a call without a token."""
+    known = identified(verifier)
+
+    async def person(caller: Annotated[Caller | None, Depends(known)]) -> PersonId:
+        if caller is None:
+            raise Refusal("unauthenticated")
+        return caller.person_id
+
+    return person
+
+
+def build(
+    service: str,
+    title: str,
+    db: Database,
+    routers: Sequence[APIRouter],
+    *,
+    needs_replicas: Sequence[str] = (),
+    is_alive: Callable[[], bool] = lambda: True,
+    larger_bodies: Mapping[str, int] | None = None,
+) -> FastAPI:
+    """Return the application of one service, everything below /<service>.
+
+    `needs_replicas` are the state topics without which it would answer wrongly; `larger_bodies` maps
+    the end of a path to how many bytes may be sent there.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await db.start()
+        yield
+        await db.close()
+
+    base = f"/{service}"
+    app = FastAPI(
+        title=title,
+        version="1",
+        lifespan=lifespan,
+        docs_url=f"{base}/docs",
+        redoc_url=None,
+        openapi_url=f"{base}/openapi.json",
+    )
+    for router in routers:
+        app.include_router(router, prefix=base)
+    app.include_router(_operations(db, needs_replicas, is_alive), prefix=base)
+    _answer_errors(app)
+    app.add_middleware(_Edge, service=service, larger_bodies=larger_bodies or {})
+    return app
+
+
+def _operations(db: Database, needs_replicas: Sequence[str], is_alive: Callable[[], bool]) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/healthz")
+    async def alive() -> Response:
+        """Say whether this process moves. Trouble around it does not make it dead."""
+        return Response("alive\n" if is_alive() else "stuck\n", 200 if is_alive() else 503, media_type="text/plain")
+
+    @router.get("/readyz")
+    async def ready() -> JSONResponse:
+        """Say whether it can answer: its database, its schema, a replica that has once been complete."""
+        missing: list[str] = []
+        try:
+            async with db.begin() as tx:
+                await tx.execute(text("SELECT 1"))
+                complete = {row.topic for row in await tx.rows(select(replica.c.topic))}
+                missing = [f"replica of {topic}" for topic in needs_replicas if topic not in complete]
+        except Exception as error:
+            if not database.is_worlds_fault(error) and "UndefinedTable" not in repr(error):
+                raise
+            missing = ["database"]
+        return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _answer_errors(app: FastAPI) -> None:
+    @app.exception_handler(Refusal)
+    async def refused(_: Request, refusal: Exception) -> JSONResponse:
+        assert isinstance(refusal, Refusal)
+        return problem(refusal)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return problem(Refusal("field_invalid", faults=tuple(_fault(e) for e in error.errors())))
+
+    @app.exception_handler(HTTPException)
+    async def plain(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        if error.status_code == 404:
+            return problem(Refusal("not_found"))
+        content = {
+            "type": "about:blank",
+            "title": str(error.detail),
+            "status": error.status_code,
+            "detail": str(error.detail),
+            "code": "http",
+        }
+        return JSONResponse(content, error.status_code, error.headers, PROBLEM)
+
+
+def _fault(error: Mapping[str, Any]) -> FieldFault:
+    place = [str(part) for part in error["loc"] if part not in ("body", "query", "header", "path")]
+    context = error.get("ctx") or {}
+    example = str(context.get("example", "see the API's documentation"))
+    return FieldFault("/" + "/".join(place) if place else "", str(error["msg"]).removeprefix("Value error, "), example)
+
+
+class _Edge:
+    """Around every call: its trace, its size limit, its time, and the last resort for what fails."""
+
+    def __init__(self, app: ASGIApp, service: str, larger_bodies: Mapping[str, int]) -> None:
+        self._app = app
+        self._service = service
+        self._larger = larger_bodies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        given = headers.get(b"traceparent", b"").decode("latin-1")
+        traceparent = (
+            given if re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]", given) else telemetry.new_traceparent()
+        )
+        began = time.perf_counter()
+        status = 500
+
+        async def noting_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        with telemetry.tracing(telemetry.Trace(traceparent=traceparent)):
+            try:
+                limit = next(
+                    (size for end, size in self._larger.items() if scope["path"].endswith(end)), MAXIMUM_BODY_BYTES
+                )
+                announced = int(headers.get(b"content-length", b"0") or 0)
+                if announced > limit:
+                    raise Refusal("too_large")
+                await self._app(scope, _limited(receive, limit), noting_send)
+            except Refusal as refusal:
+                await problem(refusal)(scope, receive, noting_send)
+            except Exception as error:  # The last resort: nothing of the error's text leaves the house.
+                if status != 500:
+                    raise
+                if database.is_worlds_fault(error):
+                    log.warning("the world is at fault", error=type(error).__name__)
+                else:
+                    log.exception("a call failed")
+                code = "unavailable" if database.is_worlds_fault(error) else "internal"
+                await problem(Refusal(code))(scope, receive, noting_send)
+            finally:
+                route = scope.get("route")
+                telemetry.request_seconds.labels(getattr(route, "name", "?"), status).observe(
+                    time.perf_counter() - began
+                )
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    read = 0
+
+    async def limited() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > limit:
+            raise Refusal("too_large")
+        return message
+
+    return limited
+
+
+def as_uuid(text_: str, pointer: str) -> UUID:
+    """Return a UUID typed by a caller. Raises field_invalid."""
+    try:
+        return UUID(text_)
+    except ValueError:
+        raise Refusal(
+            "field_invalid", faults=(FieldFault(pointer, "must be a UUID", "0198c0de-0000-7000-8000-000000000001"),)
+        ) from None

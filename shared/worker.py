@@ -1,0 +1,287 @@
+"""The half of a service that nobody calls: it listens, sends, keeps time and cleans up.
+
+Any number of workers of one service run side by side: partitions are shared out by the consumer
+group, one relay leads, timers are claimed row by row.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker, KafkaMessage
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared import audit, database, telemetry
+from shared.database import Database, Transaction
+from shared.delivery import Delivery, Handlers
+from shared.relay import Relay
+from shared.tables import inbox, outbox, parked, progress, replica
+
+log = telemetry.logger(__name__)
+
+_DATABASE_TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError)
+
+BATCH = 500
+MAX_POLL_INTERVAL_SECONDS = 60
+INBOX_KEPT = text("interval '395 days'")
+"""The longest retention of an event topic, and 30 days."""
+
+
+@dataclass(frozen=True)
+class Chore:
+    """Something to do again and again, each time in one transaction of its own.
+
+    `work` returns how much it did: while that is not nothing, it is called again without a rest.
+    """
+
+    name: str
+    every_seconds: float
+    work: Callable[[Transaction], Awaitable[int]]
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A chore that touches the world, and therefore has transactions of its own."""
+
+    name: str
+    every_seconds: float
+    work: Callable[[], Awaitable[int]]
+
+
+class Worker:
+    """Runs one service's consumer, relay and chores until cancelled. `is_alive` says whether it moves."""
+
+    def __init__(
+        self,
+        service: str,
+        db: Database,
+        servers: str,
+        handlers: Handlers,
+        chores: Sequence[Chore | Errand] = (),
+    ) -> None:
+        self.service = service
+        self._db = db
+        self._servers = servers
+        self._handlers = handlers
+        self._delivery = Delivery(db, handlers)
+        self._relay = Relay(service, db, servers)
+        self._chores = (
+            *chores,
+            Chore("seal the record", 0.5, audit.seal),
+            Chore("clean up", 3600, clean_up),
+            Chore("count what is parked", 15, _count_parked),
+        )
+        self._broker: KafkaBroker | None = None
+        self._subscriber: Any = None
+        self._moved_at = time.monotonic()
+        self._retrying = False
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._relay.run(), name="relay")
+            tasks.create_task(self._listen(), name="listen")
+            tasks.create_task(self._watch_completeness(), name="completeness")
+            for chore in self._chores:
+                tasks.create_task(self._repeat(chore), name=chore.name)
+
+    @property
+    def is_alive(self) -> bool:
+        """False when the broker answers and yet nothing has been polled for two intervals.
+
+        A worker that cannot reach the broker, or waits for the database, is alive.
+        """
+        return self._retrying or time.monotonic() - self._moved_at < 2 * MAX_POLL_INTERVAL_SECONDS
+
+    @property
+    def leads_the_relay(self) -> bool:
+        """Whether this process sends what the service says."""
+        return self._relay.is_leader
+
+    # --- Listening ---------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        """Keep a member in the group. One that has lost its assignment for good is replaced."""
+        while True:
+            try:
+                await self._start_listening()
+                await self._until_stuck()
+                log.warning("the consumer has no assignment although the broker answers: starting anew")
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.info("the broker cannot be reached", error=type(error).__name__)
+                self._moved_at = time.monotonic()
+                await asyncio.sleep(1)
+            finally:
+                await self._stop_listening()
+
+    async def _start_listening(self) -> None:
+        self._broker = KafkaBroker(
+            self._servers,
+            client_id=f"iacs-{self.service}",
+            # We read records whole and by ourselves: FastStream's parser skips one whose header is not UTF-8.
+            apply_types=False,
+            allow_auto_create_topics=False,
+            logger=None,
+        )
+        self._subscriber = self._broker.subscriber(
+            *self._handlers.topics,
+            batch=True,
+            group_id=f"iacs.{self.service}",
+            auto_offset_reset="earliest",
+            ack_policy=AckPolicy.MANUAL,
+            max_records=BATCH,
+            max_poll_interval_ms=MAX_POLL_INTERVAL_SECONDS * 1000,
+            session_timeout_ms=6_000,
+            heartbeat_interval_ms=1_000,
+            fetch_max_wait_ms=500,
+            parser=_whole,
+            decoder=_raw,
+        )
+        self._subscriber(self._on_batch)
+        await self._broker.start()
+        self._moved_at = time.monotonic()
+
+    async def _stop_listening(self) -> None:
+        if self._broker is not None:
+            with suppress(KafkaError, OSError, TimeoutError):
+                await asyncio.wait_for(self._broker.stop(), 10)
+        self._broker = self._subscriber = None
+
+    async def _until_stuck(self) -> None:
+        while self.is_alive:
+            await asyncio.sleep(1)
+            consumer = self._subscriber.consumer
+            if consumer is None or consumer.assignment() or self._retrying:
+                self._moved_at = time.monotonic()
+
+    async def _on_batch(self, records: Sequence[ConsumerRecord]) -> None:
+        consumer = self._subscriber.consumer
+        try:
+            await self._delivery.take(records, wait=lambda seconds: self._back_off(consumer, seconds))
+        finally:
+            if self._retrying:
+                self._retrying = False
+                consumer.resume(*consumer.paused())
+        self._moved_at = time.monotonic()
+        offsets: dict[TopicPartition, int] = {}
+        for record in records:
+            place = TopicPartition(record.topic, record.partition)
+            offsets[place] = max(offsets.get(place, 0), record.offset + 1)
+        mine = {place: offset for place, offset in offsets.items() if place in consumer.assignment()}
+        if mine:
+            try:
+                await consumer.commit(mine)
+            except (KafkaError, IllegalStateError) as error:
+                # The effects are committed; whoever gets the partition finds them in the inbox.
+                log.info("offsets not committed", error=type(error).__name__)
+
+    async def _back_off(self, consumer: Any, seconds: float) -> None:
+        """Wait without leaving the group: paused partitions are polled and give nothing."""
+        self._retrying = True
+        ends_at = time.monotonic() + seconds
+        while (left := ends_at - time.monotonic()) > 0:
+            consumer.pause(*consumer.assignment())
+            try:
+                got = await consumer.getmany(timeout_ms=max(1, int(left * 1000)))
+            except KafkaError:
+                await asyncio.sleep(left)
+                return
+            for place, records in got.items():  # A partition that came with a rebalance in this very wait.
+                consumer.seek(place, records[0].offset)
+
+    # --- Completeness of the replica ---------------------------------------------------------
+
+    async def _watch_completeness(self) -> None:
+        """Note, once, that each state topic was read to the end that it had when we looked."""
+        wanted = self._handlers.state_topics
+        while wanted:
+            await asyncio.sleep(0.25)
+            consumer = self._subscriber.consumer if self._subscriber is not None else None
+            if consumer is None:
+                continue
+            with suppress(KafkaError, OSError, TimeoutError, *_DATABASE_TROUBLE):
+                wanted = [topic for topic in wanted if not await self._is_complete(consumer, topic)]
+
+    async def _is_complete(self, consumer: Any, topic: str) -> bool:
+        async with self._db.begin() as tx:
+            if await tx.value(select(replica.c.topic).where(replica.c.topic == topic)) is not None:
+                return True
+        numbers = consumer.partitions_for_topic(topic)
+        if not numbers:
+            return False
+        ends = await consumer.end_offsets([TopicPartition(topic, number) for number in numbers])
+        async with self._db.begin() as tx:
+            read = {
+                row.partition: row.next_offset
+                for row in await tx.rows(
+                    select(progress).where(progress.c.consumer == self._handlers.consumer, progress.c.topic == topic)
+                )
+            }
+            if any(read.get(place.partition, 0) < end for place, end in ends.items()):
+                return False
+            await tx.execute(insert(replica).values(topic=topic, complete_at=func.now()).on_conflict_do_nothing())
+        log.info("the replica is complete", topic=topic)
+        return True
+
+    # --- Chores ------------------------------------------------------------------------------
+
+    async def _repeat(self, chore: Chore | Errand) -> None:
+        while True:
+            try:
+                if isinstance(chore, Errand):
+                    done = await chore.work()
+                else:
+                    async with self._db.begin() as tx:
+                        done = await chore.work(tx)
+            except Exception as error:  # A chore that fails is said and tried again: it must not end the others.
+                done = 0
+                say = log.info if database.is_worlds_fault(error) else log.exception
+                say("a chore failed", chore=chore.name, error=type(error).__name__)
+            if not done:
+                await asyncio.sleep(chore.every_seconds)
+
+
+async def clean_up(tx: Transaction) -> int:
+    """Delete what has served its time: receipts after 7 days, inbox entries after the longest retention and 30."""
+    week = text("interval '7 days'")
+    await tx.execute(delete(outbox).where(outbox.c.sent_at < func.now() - week))
+    await tx.execute(delete(inbox).where(inbox.c.seen_at < func.now() - INBOX_KEPT))
+    return 0
+
+
+async def _count_parked(tx: Transaction) -> int:
+    telemetry.parked_records.set(
+        await tx.value(select(func.count()).select_from(parked).where(parked.c.resolved_at.is_(None)))
+    )
+    return 0
+
+
+async def _whole(records: tuple[ConsumerRecord, ...]) -> KafkaMessage:
+    """FastStream's message around records that it has not looked into."""
+    return KafkaMessage(body=b"", raw_message=records, headers={}, message_id="", correlation_id="", consumer=_NOBODY)
+
+
+async def _raw(message: KafkaMessage) -> Any:
+    return message.raw_message
+
+
+class _Nobody:
+    """Offsets are committed by `Worker`, never through a message."""
+
+    async def commit(self) -> None:
+        """Do nothing."""
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Do nothing."""
+
+
+_NOBODY = _Nobody()
