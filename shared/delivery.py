@@ -57,7 +57,7 @@ class KafkaRecord(Protocol):
 class Change(Generic[S]):
     """The latest state of one entity; `now` is None once it is deleted for good."""
 
-    entity_id: UUID
+    entity_id: str
     version: int
     now: S | None
 
@@ -154,10 +154,10 @@ class Handlers:
 
     async def apply_states(self, tx: Transaction, items: Iterable[_Item]) -> None:
         """Hand the latest state of each entity to its handler."""
-        latest: dict[str, dict[UUID, Change[Any]]] = {}
+        latest: dict[str, dict[str, Change[Any]]] = {}
         for item in items:
             assert item.envelope is not None
-            entity_id = UUID(item.envelope.subject)
+            entity_id = item.envelope.subject
             assert item.body is None or isinstance(item.body, State)
             change: Change[Any] = Change(entity_id, item.envelope.entity_version or 0, item.body)
             before = latest.setdefault(item.envelope.type, {}).get(entity_id)

@@ -36,3 +36,8 @@ def assignment_id(request_id: RequestId, role: str) -> AssignmentId:
 def community_place(community_id: str) -> PlaceId:
     """Return the id under which a community is a place where roles are held (help desk, auditor)."""
     return PlaceId(uuid5(_NAMES, f"community:{community_id}"))
+
+
+def directory_scope() -> ScopeId:
+    """Return the scope of what belongs to the directory itself, such as the keys of its tokens."""
+    return ScopeId(uuid5(_NAMES, "directory"))

@@ -26,7 +26,7 @@ class Said:
 
     id: UUID
     topic: str
-    key: UUID
+    key: str
     scope_id: UUID
     type: str
     subject: str
@@ -50,7 +50,7 @@ def announce(tx: Transaction, *, scope: UUID, subject: UUID, event: Event, key: 
     return said.id
 
 
-def publish_state(tx: Transaction, *, scope: UUID, entity: UUID, version: int, state: State) -> None:
+def publish_state(tx: Transaction, *, scope: UUID, entity: UUID | str, version: int, state: State) -> None:
     """Publish what is now true of `entity`. `version` rises with each record of the entity."""
     tx.outbox.append(_said(state, scope=scope, subject=entity, key=entity, version=version))
 
@@ -91,18 +91,18 @@ async def flush(tx: Transaction) -> None:
     )
 
 
-def _said(record: Event | State, *, scope: UUID, subject: UUID, key: UUID, version: int | None) -> Said:
+def _said(record: Event | State, *, scope: UUID, subject: UUID | str, key: UUID | str, version: int | None) -> Said:
     body = record.model_dump_json()
     assert len(body.encode()) <= MAXIMUM_BODY_BYTES, f"{record.wire} is too large for its topic"
     trace = telemetry.trace()
     return Said(
         id=new_id(),
         topic=record.topic,
-        key=key,
+        key=str(key),
         scope_id=scope,
         type=record.wire,
         subject=str(subject),
-        correlation_id=trace.correlation_id or subject,
+        correlation_id=trace.correlation_id or (subject if isinstance(subject, UUID) else scope),
         causation_id=trace.causation_id,
         traceparent=trace.traceparent or telemetry.new_traceparent(),
         entity_version=version,
@@ -115,7 +115,7 @@ WITH said AS (
   INSERT INTO outbox (id, topic, key, scope_id, type, subject, correlation_id, causation_id, traceparent,
                       entity_version, body, time)
   SELECT *, $1::timestamptz
-  FROM unnest($2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::uuid[], $9::uuid[],
+  FROM unnest($2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::uuid[], $9::uuid[],
               $10::text[], $11::bigint[], $12::text[])
 )
 INSERT INTO audit (id, actor, act, subject, scope_id, detail, at)

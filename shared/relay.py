@@ -145,7 +145,7 @@ class Relay:
                 try:
                     future = await producer.send(
                         row["topic"],
-                        key=str(row["key"]).encode(),
+                        key=row["key"].encode(),
                         value=None if row["body"] is None else row["body"].encode(),
                         headers=envelope.headers_of(row),
                         partition=partition,

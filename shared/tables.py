@@ -34,7 +34,7 @@ outbox = Table(
     # for the other, the later has the higher position. Rows still commit out of this order.
     Column("position", BigInteger, Identity(always=True), nullable=False),
     Column("topic", Text, nullable=False),
-    Column("key", Uuid, nullable=False),
+    Column("key", Text, nullable=False),
     Column("scope_id", Uuid, nullable=False),
     Column("type", Text, nullable=False),
     Column("subject", Text, nullable=False),
