@@ -7,7 +7,6 @@ for which we wait and try again for ever. Later events of a parked one's subject
 nothing else does, and state records never wait. Source: architecture 5.
 """
 
-import asyncio
 import base64
 import hashlib
 import random

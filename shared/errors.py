@@ -56,6 +56,11 @@ CATALOGUE: Mapping[str, Entry] = {
         "This community does not take requests at this time",
         "Choose another community, or wait until this one is announced.",
     ),
+    "community_invalid": Entry(
+        Family.INVALID,
+        "The community file cannot be applied",
+        "Mend every fault that the answer names, then validate it again.",
+    ),
     "could_not_be_confirmed": Entry(
         Family.CONFLICT,
         "We could not confirm these details",

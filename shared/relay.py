@@ -83,8 +83,11 @@ class Relay:
         )
         try:
             lock = zlib.crc32(self._service.encode()) & 0x7FFFFFFF
-            while not await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", _LEADER_CLASS, lock):
-                await asyncio.sleep(POLL_SECONDS)  # noqa: ASYNC110 - the lock is PostgreSQL's, which has no event.
+            # Asked again and again: a statement that waits for the lock would hold back vacuum all the while.
+            while not await connection.fetchval(  # noqa: ASYNC110 - the lock is PostgreSQL's.
+                "SELECT pg_try_advisory_lock($1, $2)", _LEADER_CLASS, lock
+            ):
+                await asyncio.sleep(POLL_SECONDS)
             self.is_leader = True
             await connection.add_listener(database.WAKE_CHANNEL, lambda *_: self._wake.set())
             await self._send_while_all_is_well(connection)

@@ -1,0 +1,66 @@
+"""The composition root of the directory: the only file that builds its engine, worker and application."""
+
+from fastapi import FastAPI
+
+from services.directory import api, consumers, pages, timers, usecases
+from services.directory.settings import DirectorySettings
+from shared import clock, outbox, secrets, serve, settings, telemetry, tokens, web
+from shared.database import Database
+from shared.ui import assets, environment, security
+from shared.ui.page import HelpDesk, Shell
+from shared.worker import Worker
+
+SERVICE = "directory"
+
+
+def database(told: DirectorySettings) -> Database:
+    """Return the service's database."""
+    return Database(
+        told.database_url.get_secret_value(),
+        flush=outbox.flush,
+        clock=clock.shifted_clock(told.clock_file) if told.clock_file else clock.wall_clock,
+        pool_size=told.database_pool_size,
+    )
+
+
+def keys(told: DirectorySettings) -> usecases.Keys:
+    """Return what the directory encrypts, opens and seals with."""
+    return usecases.Keys(secrets.Vault(told.data_keys), told.seal_key, told.notification_seal_key)
+
+
+def application(told: DirectorySettings, db: Database, worker: Worker | None, *, with_api: bool) -> FastAPI:
+    """Return the HTTP application: API and pages, or health and metrics alone beside a lone worker."""
+    issued = tokens.Issued(f"{told.public_url}/directory", told.public_url)
+    ours = keys(told)
+    routers = []
+    if with_api:
+        shell = Shell(help_desk=HelpDesk(*told.help_desk), static_url="/directory/static")
+        routers = [
+            api.routes(
+                db,
+                ours,
+                tokens.Verifier(issued, tokens.keys_of(db)),
+                api.Signer(issued, ours),
+                web.Cursors(told.secret_key),
+                is_https=told.public_url.startswith("https:"),
+            ),
+            pages.routes(db, ours, environment.page_renderer("services.directory", shell)),
+        ]
+    app = web.build(SERVICE, "IACS directory", db, routers, is_alive=lambda: worker is None or worker.is_alive)
+    if with_api:
+        app.mount("/directory/static", assets.static_files())
+        app.add_middleware(security.SameOriginForms)
+        app.add_middleware(security.SecurityHeaders)
+    return app
+
+
+def run(*, with_api: bool = True, with_worker: bool = True) -> None:
+    """Serve until told to stop."""
+    told = settings.load(DirectorySettings)
+    telemetry.configure_logs(SERVICE, as_json=told.log_json)
+    db = database(told)
+    ours = keys(told)
+    worker = (
+        Worker(SERVICE, db, told.kafka_servers, consumers.handlers(ours), timers.chores(ours)) if with_worker else None
+    )
+    serve.run(application(told, db, worker, with_api=with_api), worker, told)
