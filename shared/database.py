@@ -53,6 +53,8 @@ class Transaction:
     """The asyncpg connection underneath: for the few statements of the hot path."""
     now: datetime
     """Domain time (aware, UTC), the same for all that this transaction does."""
+    memory: dict[Any, Any]
+    """What never changes once it is read (a published community version): kept as long as the database is open."""
     outbox: list[Any] = field(default_factory=list)
     audit: list[Any] = field(default_factory=list)
 
@@ -100,6 +102,7 @@ class Database:
             connect_args={"timeout": 5, "server_settings": {"application_name": "iacs"}},
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_dead_connection)
+        self._memory: dict[Any, Any] = {}
         self._wake = asyncio.Event()
         self._waker: asyncio.Task[None] | None = None
 
@@ -128,7 +131,7 @@ class Database:
             assert raw is not None
             try:
                 async with raw.transaction():
-                    tx = Transaction(connection, raw, now=self.clock())
+                    tx = Transaction(connection, raw, now=self.clock(), memory=self._memory)
                     yield tx
                     if tx.outbox or tx.audit:
                         await self._flush(tx)

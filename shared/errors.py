@@ -101,6 +101,11 @@ CATALOGUE: Mapping[str, Entry] = {
         "Something went wrong on our side",
         "Nothing was changed. Tell the help desk the trace_id of this answer.",
     ),
+    "may_not_approve": Entry(
+        Family.FORBIDDEN,
+        "This queue may deny, but not approve",
+        "You see the request because nobody else was there to decide it. An approver of its stage can approve.",
+    ),
     "not_an_approver": Entry(
         Family.NOT_FOUND,
         "Not found",

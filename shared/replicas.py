@@ -58,9 +58,16 @@ def newer(statement: Any, table: Any, version: str) -> Any:
 
 async def load_community(tx: Transaction, community_id: str, version: int | None = None) -> Community | None:
     """Return one version of a community, or its current one; None if it has not been heard of."""
-    query = select(community.c.definition).where(community.c.id == community_id)
-    definition = await tx.value(query.where(community.c.current if version is None else community.c.version == version))
-    return None if definition is None else Community.model_validate(definition)
+    if version is None:
+        version = await tx.value(select(community.c.version).where(community.c.id == community_id, community.c.current))
+    known: Community | None = tx.memory.get((community_id, version))
+    if known is None and version is not None:
+        definition = await tx.value(
+            select(community.c.definition).where(community.c.id == community_id, community.c.version == version)
+        )
+        if definition is not None:
+            known = tx.memory[community_id, version] = Community.model_validate(definition)
+    return known
 
 
 async def list_communities(tx: Transaction) -> list[Community]:

@@ -1,0 +1,16 @@
+"""Time comes in: deadlines fire, absence is looked for, requests wait for their community."""
+
+from services.approval import usecases
+from shared.worker import Chore
+
+ABSENCE_EVERY_SECONDS = 26
+"""Two looks must lie at least 25 s apart. Source: R8."""
+
+
+def chores() -> list[Chore]:
+    """Return what approval does again and again."""
+    return [
+        Chore("fire timers", 0.5, usecases.fire_timer),
+        Chore("look for absence", ABSENCE_EVERY_SECONDS, usecases.look_for_absence),
+        Chore("route what was unrouted", 1, usecases.route_unrouted),
+    ]
