@@ -7,9 +7,11 @@ from services.approval.settings import ApprovalSettings
 from shared import clock, outbox, serve, settings, telemetry, tokens, web
 from shared.contracts import directory
 from shared.database import Database
+from shared.delivery import Handlers
 from shared.worker import Worker
 
 SERVICE = "approval"
+SETTINGS = ApprovalSettings
 
 
 def database(told: ApprovalSettings) -> Database:
@@ -20,6 +22,11 @@ def database(told: ApprovalSettings) -> Database:
         clock=clock.shifted_clock(told.clock_file) if told.clock_file else clock.wall_clock,
         pool_size=told.database_pool_size,
     )
+
+
+def handlers(_told: ApprovalSettings) -> Handlers:
+    """Return what the service does about what it hears."""
+    return consumers.handlers()
 
 
 def application(told: ApprovalSettings, db: Database, worker: Worker | None, *, with_api: bool) -> FastAPI:
@@ -40,5 +47,5 @@ def run(*, with_api: bool = True, with_worker: bool = True) -> None:
     told = settings.load(ApprovalSettings)
     telemetry.configure_logs(SERVICE, as_json=told.log_json)
     db = database(told)
-    worker = Worker(SERVICE, db, told.kafka_servers, consumers.handlers(), timers.chores()) if with_worker else None
+    worker = Worker(SERVICE, db, told.kafka_servers, handlers(told), timers.chores()) if with_worker else None
     serve.run(application(told, db, worker, with_api=with_api), worker, told)

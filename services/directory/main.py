@@ -6,11 +6,13 @@ from services.directory import api, consumers, pages, timers, usecases
 from services.directory.settings import DirectorySettings
 from shared import clock, outbox, secrets, serve, settings, telemetry, tokens, web
 from shared.database import Database
+from shared.delivery import Handlers
 from shared.ui import assets, environment, security
 from shared.ui.page import HelpDesk, Shell
 from shared.worker import Worker
 
 SERVICE = "directory"
+SETTINGS = DirectorySettings
 
 
 def database(told: DirectorySettings) -> Database:
@@ -26,6 +28,11 @@ def database(told: DirectorySettings) -> Database:
 def keys(told: DirectorySettings) -> usecases.Keys:
     """Return what the directory encrypts, opens and seals with."""
     return usecases.Keys(secrets.Vault(told.data_keys), told.seal_key, told.notification_seal_key)
+
+
+def handlers(told: DirectorySettings) -> Handlers:
+    """Return what the service does about what it hears."""
+    return consumers.handlers(keys(told))
 
 
 def application(told: DirectorySettings, db: Database, worker: Worker | None, *, with_api: bool) -> FastAPI:
@@ -60,7 +67,5 @@ def run(*, with_api: bool = True, with_worker: bool = True) -> None:
     telemetry.configure_logs(SERVICE, as_json=told.log_json)
     db = database(told)
     ours = keys(told)
-    worker = (
-        Worker(SERVICE, db, told.kafka_servers, consumers.handlers(ours), timers.chores(ours)) if with_worker else None
-    )
+    worker = Worker(SERVICE, db, told.kafka_servers, handlers(told), timers.chores(ours)) if with_worker else None
     serve.run(application(told, db, worker, with_api=with_api), worker, told)
