@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_show_locals=False)
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 database_commands = typer.Typer(no_args_is_help=True, help="Database schemas.")
 topic_commands = typer.Typer(no_args_is_help=True, help="Kafka topics.")
 community_commands = typer.Typer(no_args_is_help=True, help="Communities: who may ask for what, who decides.")

@@ -99,6 +99,7 @@ class Database:
             # Transactions are begun on the asyncpg connection, where plain Core and the statements
             # of the hot path meet; SQLAlchemy must not begin one of its own beside it.
             isolation_level="AUTOCOMMIT",
+            hide_parameters=True,  # Errors are logged, and parameters are people's data.
             connect_args={"timeout": 5, "server_settings": {"application_name": "iacs"}},
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_dead_connection)

@@ -460,7 +460,10 @@ def _without_content(error: ValidationError) -> str:
 
 def _said_without_content(error: BaseException) -> str:
     """Name a failure without its message, which may quote a row. The constraint's name is enough."""
-    constraint = getattr(getattr(error, "orig", error), "constraint_name", None) or getattr(
-        error.__cause__, "constraint_name", None
-    )
-    return f"{type(error).__name__}{f' ({constraint})' if constraint else ''}"
+    cause: BaseException | None = error
+    while cause is not None:
+        constraint = getattr(cause, "constraint_name", None)
+        if constraint:
+            return f"{type(error).__name__} ({constraint})"
+        cause = getattr(cause, "orig", None) or cause.__cause__
+    return type(error).__name__

@@ -8,6 +8,7 @@ Personal data never enters a log line: callers pass ids and codes.
 import logging
 import secrets
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -78,9 +79,7 @@ def configure_logs(service: str, *, as_json: bool, level: str = "INFO") -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         add_trace,
-        structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
-        if as_json
-        else structlog.processors.format_exc_info,
+        _tell_exception,
     ]
     render: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
     handler = logging.StreamHandler(sys.stderr)
@@ -100,6 +99,18 @@ def configure_logs(service: str, *, as_json: bool, level: str = "INFO") -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def _tell_exception(_: Any, __: str, line: Any) -> Any:
+    """Say what was raised and where. Its message stays out: it may quote a row, and rows are people's."""
+    told = line.pop("exc_info", None)
+    error = sys.exc_info()[1] if told is True else told[1] if isinstance(told, tuple) else told
+    if isinstance(error, BaseException):
+        frames = traceback.extract_tb(error.__traceback__)
+        line["exception"] = type(error).__name__
+        line["cause"] = type(error.__cause__).__name__ if error.__cause__ else None
+        line["frames"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    return line
 
 
 # What operators watch. Names follow Prometheus' conventions; docs/operating.md explains each.

@@ -84,6 +84,7 @@ class Worker:
         self._subscriber: Any = None
         self._moved_at = time.monotonic()
         self._retrying = False
+        self._is_listening = False
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -148,12 +149,14 @@ class Worker:
         )
         self._subscriber(self._on_batch)
         await self._broker.start()
+        self._is_listening = True
         self._moved_at = time.monotonic()
 
     async def _stop_listening(self) -> None:
         if self._broker is not None:
             with suppress(KafkaError, OSError, TimeoutError):
                 await asyncio.wait_for(self._broker.stop(), 10)
+        self._is_listening = False
         self._broker = self._subscriber = None
 
     async def _until_stuck(self) -> None:
@@ -205,7 +208,7 @@ class Worker:
         wanted = self._handlers.state_topics
         while wanted:
             await asyncio.sleep(0.25)
-            consumer = self._subscriber.consumer if self._subscriber is not None else None
+            consumer = self._subscriber.consumer if self._is_listening else None
             if consumer is None:
                 continue
             with suppress(KafkaError, OSError, TimeoutError, *_DATABASE_TROUBLE):

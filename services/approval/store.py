@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, and_, delete, exists, func, literal, select, tuple_, update
+from sqlalchemy import Table, and_, delete, exists, func, literal, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.approval import domain
@@ -92,17 +92,17 @@ async def lock_for_decision(
     row = await tx.raw.fetchrow(_LOCK_FOR_DECISION, request_id, approver_id, key, list(domain.ACTING_ACCOUNTS))
     if row is None:
         return None
-    group = json.loads(row["user_group"]) if row["user_group"] else None
-    seats = {(UUID(s["place_id"]), s["role"]): s["taken"] for s in json.loads(row["seats"] or "[]")}
-    holdings = [Holding(h["role"], UUID(h["place_id"]), row["scope_id"]) for h in json.loads(row["holdings"] or "[]")]
-    prior = json.loads(row["prior"]) if row["prior"] else None
+    group = row["user_group"]
+    seats = {(UUID(s["place_id"]), s["role"]): s["taken"] for s in row["seats"] or []}
+    holdings = [Holding(h["role"], UUID(h["place_id"]), row["scope_id"]) for h in row["holdings"] or []]
+    prior = row["prior"]
     return ForDecision(
         request=_request(row),
         approver=domain.Approver(
             approver_id,
             tuple(
                 domain.Queue(q["role"], q["place_kind"], PlaceId(UUID(q["place_id"])), q["may_approve"])
-                for q in json.loads(row["capacities"] or "[]")
+                for q in row["capacities"] or []
             ),
         ),
         around=domain.Around(
@@ -499,7 +499,7 @@ async def list_queue_of(
     first = waiting.order_by(queue.c.opened_at, queue.c.request_id).limit(limit).lateral()
     ids = (
         select(first.c.request_id, first.c.opened_at)
-        .select_from(mine.join(first, onclause=func.true()))
+        .select_from(mine.join(first, onclause=true()))
         .distinct()
         .order_by(first.c.opened_at, first.c.request_id)
         .limit(limit)
@@ -530,7 +530,7 @@ async def load_for_approver(tx: Transaction, request_id: RequestId, person_id: P
         assignment.c.place_id == queue.c.place_id,
         assignment.c.role == queue.c.role,
         assignment.c.status == "active",
-        account.c.person_id == person_id,
+        account.c.person_id == assignment.c.person_id,
         account.c.status.in_(domain.ACTING_ACCOUNTS),
     )
     return await tx.one(_with_names().where(request.c.id == request_id, theirs))

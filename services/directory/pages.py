@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter, Form, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from services.directory import domain, passwords, store, usecases, views
@@ -36,7 +36,7 @@ def routes(db: Database, keys: usecases.Keys, render: Render) -> APIRouter:
         return page("set_password", views.set_password_page(account.user_id, f"{PREFIX}/password/{token}"))
 
     @router.post("/password/{token}")
-    async def choose(token: str, password: Annotated[str, Form()] = "") -> HTMLResponse | RedirectResponse:
+    async def choose(token: str, password: Annotated[str, Form()] = "") -> Response:
         """Store the password; 303 to a page that says so, 422 with the form again."""
         async with db.begin() as tx:
             account = await usecases.owner_of_link(tx, token)
@@ -57,7 +57,7 @@ def routes(db: Database, keys: usecases.Keys, render: Render) -> APIRouter:
         return page("password_set", views.password_set_page())
 
     @router.post("/password-links")
-    async def ask_again(user_id: Annotated[str, Form()] = "") -> HTMLResponse | RedirectResponse:
+    async def ask_again(user_id: Annotated[str, Form()] = "") -> Response:
         """Send a new link; the same answer whether or not there is such a user ID."""
         if len(domain.normalise_user_id(user_id)) != domain.USER_ID_LENGTH:
             view = views.link_invalid_page(f"{PREFIX}/password-links", user_id, user_id_is_malformed=True)

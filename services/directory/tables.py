@@ -172,8 +172,8 @@ grant_case = Table(
     metadata,
     # What is known of one request: its dossier and its approval come from two topics, in any order.
     Column("request_id", Uuid, primary_key=True),
-    Column("dossier", JSONB),
-    Column("approval", JSONB),
+    Column("dossier", JSONB(none_as_null=True)),
+    Column("approval", JSONB(none_as_null=True)),
     Column("answered_round", Integer, nullable=False, server_default=text("0")),
     Column("outcome", Text),
     Column("answered_at", DateTime(timezone=True)),

@@ -1,0 +1,1 @@
+"""The rules of registration, pure: what a field may hold (`fields`), what a request is (`requests`)."""

@@ -1,0 +1,59 @@
+"""The composition root of registration: the only file that builds its engine, worker and application."""
+
+from fastapi import FastAPI
+
+from services.registration import api, consumers, timers
+from services.registration.files import Files
+from services.registration.keys import Keyring
+from services.registration.settings import RegistrationSettings
+from shared import clock, outbox, secrets, serve, settings, telemetry, tokens, web
+from shared.contracts import directory
+from shared.database import Database
+from shared.worker import Worker
+
+SERVICE = "registration"
+
+
+def database(told: RegistrationSettings) -> Database:
+    """Return the service's database."""
+    return Database(
+        told.database_url.get_secret_value(),
+        flush=outbox.flush,
+        clock=clock.shifted_clock(told.clock_file) if told.clock_file else clock.wall_clock,
+        pool_size=told.database_pool_size,
+    )
+
+
+def keyring(told: RegistrationSettings) -> Keyring:
+    """Return the service's keys."""
+    return Keyring(
+        secrets.Vault(told.data_keys),
+        told.fingerprint_key,
+        told.directory_seal_key,
+        told.notification_seal_key,
+        told.secret_key,
+    )
+
+
+def application(told: RegistrationSettings, db: Database, worker: Worker | None, *, with_api: bool) -> FastAPI:
+    """Return the HTTP application: the whole API, or health and metrics alone beside a lone worker."""
+    verifier = tokens.Verifier(tokens.Issued(f"{told.public_url}/directory", told.public_url), tokens.keys_of(db))
+    return web.build(
+        SERVICE,
+        "IACS registration",
+        db,
+        [api.routes(db, verifier, keyring(told), Files(told.documents_url))] if with_api else [],
+        needs_replicas=[directory.STATE_TOPIC, directory.PEOPLE_TOPIC] if with_api else [],
+        is_alive=lambda: worker is None or worker.is_alive,
+        larger_bodies=api.LARGER_BODIES,
+    )
+
+
+def run(*, with_api: bool = True, with_worker: bool = True) -> None:
+    """Serve until told to stop."""
+    told = settings.load(RegistrationSettings)
+    telemetry.configure_logs(SERVICE, as_json=told.log_json)
+    db = database(told)
+    chores = timers.chores(db, Files(told.documents_url))
+    worker = Worker(SERVICE, db, told.kafka_servers, consumers.handlers(), chores) if with_worker else None
+    serve.run(application(told, db, worker, with_api=with_api), worker, told)

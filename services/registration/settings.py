@@ -1,0 +1,18 @@
+"""What the registration service is told from outside."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from shared.settings import Jwk, Key, Keys, Settings
+
+
+class RegistrationSettings(Settings):
+    """Settings of the registration service: IACS_REGISTRATION_…"""
+
+    model_config = SettingsConfigDict(env_prefix="IACS_REGISTRATION_", frozen=True, extra="ignore")
+
+    data_keys: Keys = Field(description="Encrypt SSN, birth date and TIN at rest")
+    fingerprint_key: Key = Field(description="Keyed hashes of SSN, TIN, identity and codes; the directory shares it")
+    documents_url: str = Field(description="Where documents are kept: file:///path or s3://bucket/prefix")
+    directory_seal_key: Jwk = Field(description="Public key to which TINs are sealed for the directory")
+    notification_seal_key: Jwk = Field(description="Public key to which mailed codes are sealed for notification")

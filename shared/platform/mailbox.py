@@ -1,0 +1,82 @@
+"""The mail that arrived: a folder of .eml files, and what the inbox shows of each."""
+
+import email
+import email.policy
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from pathlib import Path
+
+from shared.platform import state
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One message as it arrived, once for all its recipients."""
+
+    id: str
+    to: list[str]
+    sender: str
+    subject: str
+    date: str  # When it arrived: ISO 8601, UTC.
+    message_id: str
+    text: str | None
+    html: str | None
+
+
+class Mailbox:
+    """All messages: a folder of .eml files, and in memory what the pages show of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kept = sorted(folder.glob("*.eml"))
+        self._mails = {path.stem: _parsed(path.stem, path.read_bytes()) for path in kept}
+
+    def keep(self, sender: str, to: list[str], content: bytes) -> Mail:
+        """Keep a message, on disk when this returns. Its file's name sorts by arrival."""
+        mail_id = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+        # As delivery agents do: the envelope, which the headers need not repeat, goes on top.
+        envelope = [f"Return-Path: <{sender}>", *(f"Delivered-To: {one}" for one in to)]
+        whole = "".join(f"{line}\r\n" for line in envelope).encode() + content
+        state.write_whole(self._folder / f"{mail_id}.eml", whole)
+        mail = self._mails[mail_id] = _parsed(mail_id, whole)
+        return mail
+
+    def find(self, mail_id: str) -> Mail | None:
+        return self._mails.get(mail_id)
+
+    def newest_first(self, *, to: str | None = None, before: str | None = None) -> Iterator[Mail]:
+        """Return those to one address, if given, that arrived before the message `before`, if given."""
+        for mail in reversed(list(self._mails.values())):
+            is_theirs = to is None or to.lower() in map(str.lower, mail.to)
+            if is_theirs and (before is None or mail.id < before):
+                yield mail
+
+
+def _parsed(mail_id: str, content: bytes) -> Mail:
+    message = email.message_from_bytes(content, policy=email.policy.default)
+    assert isinstance(message, EmailMessage)
+
+    def part(kind: str) -> str | None:
+        found = message.get_body((kind,))
+        # Bytes that lie about their charset are still a mail that somebody wants to see.
+        with suppress(LookupError, UnicodeError):
+            return str(found.get_content()) if found else None
+        return str(found.get_payload()) if found else None
+
+    arrived_at = datetime.fromtimestamp(int(mail_id.partition("-")[0]) / 1e9, UTC)
+    return Mail(
+        id=mail_id,
+        to=[str(one) for one in message.get_all("Delivered-To", [])],
+        sender=str(message.get("From", "")),
+        subject=str(message.get("Subject", "")),
+        date=arrived_at.isoformat(timespec="milliseconds"),
+        message_id=str(message.get("Message-ID", "")).strip(),
+        text=part("plain"),
+        html=part("html"),
+    )

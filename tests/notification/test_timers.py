@@ -1,0 +1,472 @@
+"""How mails leave: once, under one id, whatever the mail server does and whoever is killed."""
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import Any
+
+import pytest
+from asyncpg import CheckViolationError, UniqueViolationError
+from sqlalchemy import select
+
+from services.notification import domain, smtp, timers, usecases
+from services.notification.tables import notice, request
+from shared.database import Database
+from shared.ids import new_id
+from shared.tables import audit, outbox
+from shared.testing.databases import Databases
+from tests.notification import builders
+from tests.notification.builders import HELP_DESK, MAIL_FROM, PUBLIC_URL, ARequest, feed, new_person, sender
+from tests.notification.conftest import MailServer
+
+
+async def make_due(db: Database) -> None:
+    """Let every pause and lease be over."""
+    async with db.begin() as tx:
+        await tx.raw.execute("UPDATE notice SET next_at = now() - interval '1 ms' WHERE ended_at IS NULL")
+
+
+async def row_of(db: Database, name: str = "email_code") -> Any:
+    async with db.begin() as tx:
+        return await tx.one(select(notice).where(notice.c.name == name))
+
+
+async def announced(db: Database) -> list[tuple[str, dict[str, Any]]]:
+    async with db.begin() as tx:
+        return [
+            (row.type.split(".")[-2], json.loads(row.body))
+            for row in await tx.rows(select(outbox.c.type, outbox.c.body).order_by(outbox.c.position))
+        ]
+
+
+# --- The mail itself --------------------------------------------------------------------------
+
+
+async def test_a_mail_has_both_parts_and_headers_that_machines_understand(db: Database, mails: MailServer) -> None:
+    asked = ARequest()
+    await feed(db, asked.organization(), asked.submitted())
+    await sender(db, mails.address).send_due()
+    mail = mails.received[0].mail
+    row = await row_of(db, "request_received")
+    assert mail.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
+    assert mail["Message-ID"] == f"<{row.id}@iacs.example>"
+    assert mail["References"] == f"<{asked.id}.root@iacs.example>"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail["From"] == MAIL_FROM
+    assert mail["To"] == asked.email
+    assert mail["Date"].datetime == row.rendered_at
+    assert mails.received[0].content.isascii()
+    assert '<html lang="en">' in mails.received[0].html
+
+
+async def test_a_sent_mail_is_announced_and_recorded(db: Database, mails: MailServer) -> None:
+    asked = ARequest()
+    await feed(db, asked.code_asked())
+    await sender(db, mails.address).send_due()
+    row = await row_of(db)
+    assert (row.state, row.attempt_count, row.secret) == ("sent", 1, None)
+    [(kind, said)] = await announced(db)
+    assert kind == "sent"
+    assert said["notice_id"] == str(row.id)
+    assert said["request_id"] == str(asked.id)
+    assert asked.email not in json.dumps(said)
+    async with db.begin() as tx:
+        assert [act.act for act in await tx.rows(select(audit))] == ["notice_sent"]
+
+
+async def test_all_mails_of_a_request_are_one_conversation_under_different_ids(db: Database, mails: MailServer) -> None:
+    asked = ARequest()
+    await feed(db, asked.organization(), asked.submitted(), asked.denied())
+    await sender(db, mails.address).send_due()
+    assert len({str(one.mail["Message-ID"]) for one in mails.received}) == 2
+    assert len({str(one.mail["References"]) for one in mails.received}) == 1
+
+
+# --- What mail servers do ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", ["450", "data 451"])
+async def test_a_temporary_no_is_tried_again_with_the_same_bytes(db: Database, mails: MailServer, answer: str) -> None:
+    await feed(db, ARequest().code_asked())
+    mails.behave(answer)
+    await sender(db, mails.address).send_due()
+    row = await row_of(db)
+    assert (row.state, row.attempt_count, row.smtp_status) == ("due", 1, int(answer.rsplit(maxsplit=1)[-1]))
+    async with db.begin() as tx:
+        assert await tx.raw.fetchval("SELECT next_at > now() FROM notice")
+    assert await sender(db, mails.address).send_due() == 0  # Not before its pause is over.
+    await make_due(db)
+    await sender(db, mails.address).send_due()
+    row = await row_of(db)
+    assert (row.state, row.attempt_count) == ("sent", 2)
+
+
+async def test_a_permanent_no_fails_and_the_help_desk_hears_once(db: Database, mails: MailServer) -> None:
+    asked = ARequest()
+    await feed(db, asked.organization(), asked.submitted())
+    mails.behave("550")
+    post = sender(db, mails.address)
+    while await post.send_due():
+        pass
+    row = await row_of(db, "request_received")
+    assert (row.state, row.smtp_status, row.why) == ("failed", 550, "refused")
+    [told] = mails.to(HELP_DESK)
+    assert told.subject == "Help desk: an e-mail about request 7QK2-M4XP-93TD was not delivered"
+    assert "Rosa Delgado" in told.text
+    assert "550" in told.text
+    assert [(kind, said["notice"]) for kind, said in await announced(db)] == [
+        ("failed", "request_received"),
+        ("sent", "delivery_failed_help_desk"),
+    ]
+
+
+async def test_a_failed_code_is_wiped_and_told_without_a_name(db: Database, mails: MailServer) -> None:
+    await feed(db, ARequest().code_asked())
+    mails.behave("550")
+    post = sender(db, mails.address)
+    while await post.send_due():
+        pass
+    assert (await row_of(db)).secret is None
+    [told] = mails.to(HELP_DESK)
+    assert told.subject == "Help desk: an e-mail was not delivered"
+    assert "the applicant" in told.text
+
+
+async def test_a_help_desk_that_refuses_its_mail_is_not_told_so_by_mail(db: Database, mails: MailServer) -> None:
+    await feed(db, ARequest().code_asked())
+    mails.behave("550", "550")
+    post = sender(db, mails.address)
+    while await post.send_due():
+        pass
+    async with db.begin() as tx:
+        names = Counter(row.name for row in await tx.rows(select(notice.c.name)))
+    assert names == {"email_code": 1, "delivery_failed_help_desk": 1}
+    assert mails.received == []
+
+
+@pytest.mark.parametrize("trouble", ["drop", "hang"])
+async def test_a_mail_lost_after_its_content_is_repeated_to_the_byte(
+    db: Database, mails: MailServer, trouble: str
+) -> None:
+    await feed(db, ARequest().code_asked())
+    mails.behave(trouble)
+    await sender(db, mails.address, answer_seconds=0.3).send_due()
+    row = await row_of(db)
+    assert row.state == "unknown"
+    assert row.secret is not None
+    await make_due(db)
+    await sender(db, mails.address).send_due()
+    first, second = mails.received
+    assert first.content == second.content
+    assert first.mail["Message-ID"] == f"<{row.id}@iacs.example>"
+    assert (await row_of(db)).state == "sent"
+
+
+async def test_an_unreachable_server_is_asked_once_for_a_batch_and_counted_once(db: Database) -> None:
+    for _ in range(5):
+        await feed(db, ARequest().code_asked())
+    nowhere = smtp.Server("127.0.0.1", 1)
+    await sender(db, nowhere).send_due()
+    async with db.begin() as tx:
+        rows = await tx.rows(select(notice.c.state, notice.c.attempt_count))
+    assert [row.state for row in rows] == ["due"] * 5
+    assert sorted(row.attempt_count for row in rows) == [0, 0, 0, 0, 1]
+
+
+async def test_one_connection_serves_a_burst_and_a_cut_one_is_replaced(db: Database, mails: MailServer) -> None:
+    for _ in range(10):
+        await feed(db, ARequest().code_asked())
+    post = sender(db, mails.address)
+    await post.send_due()
+    assert len(mails.received) == 10
+    assert mails.connection_count == 1
+    await feed(db, ARequest().code_asked())
+    client = post._post._client
+    assert client is not None
+    client.close()
+    await post.send_due()
+    assert len(mails.received) == 11
+    async with db.begin() as tx:
+        assert {row.attempt_count for row in await tx.rows(select(notice.c.attempt_count))} == {1}
+
+
+async def test_a_secret_that_is_not_sealed_to_us_fails_instead_of_stopping_the_others(
+    db: Database, mails: MailServer
+) -> None:
+    good, bad = ARequest(), ARequest(email="bad@applicants.example")
+    await feed(db, bad.code_asked(), good.code_asked())
+    async with db.begin() as tx:
+        await tx.raw.execute("UPDATE notice SET secret = 'e.e.e.e.e' WHERE request_id = $1", bad.id)
+    await sender(db, mails.address).send_due()
+    assert len(mails.to(good.email)) == 1
+    async with db.begin() as tx:
+        row = await tx.one(select(notice).where(notice.c.request_id == bad.id, notice.c.name == "email_code"))
+    assert row is not None
+    assert (row.state, row.why) == ("failed", "unreadable_secret")
+
+
+@pytest.mark.parametrize("address", ["nobody", "two@a.example\nBcc: x@b.example", "jörg@a.example"])
+async def test_an_address_that_no_mail_can_carry_fails_instead_of_stopping_the_others(
+    db: Database, mails: MailServer, address: str
+) -> None:
+    await feed(db, ARequest(email=address).code_asked(), ARequest().code_asked())
+    await sender(db, mails.address).send_due()
+    assert len(mails.received) == 1
+    async with db.begin() as tx:
+        assert {row.why for row in await tx.rows(select(notice.c.why))} == {None, "bad_address"}
+
+
+# --- Many workers, and killed ones ------------------------------------------------------------
+
+
+async def test_two_workers_send_each_mail_once(db: Database, mails: MailServer) -> None:
+    requests = [ARequest(email=f"{n}@applicants.example") for n in range(60)]
+    await feed(db, *(one.code_asked() for one in requests))
+    workers = [sender(db, mails.address) for _ in range(3)]
+
+    async def work(one: timers.Sender) -> None:
+        while await one.send_due():
+            pass
+
+    await asyncio.gather(*map(work, workers))
+    assert Counter(one.recipient for one in mails.received) == {one.email: 1 for one in requests}
+
+
+async def test_what_one_worker_holds_no_other_takes(db: Database, mails: MailServer) -> None:
+    await feed(db, ARequest().code_asked())
+    async with db.begin() as tx:
+        batch = await claim(tx)
+    assert len(batch.claimed) == 1
+    assert await sender(db, mails.address).send_due() == 0
+
+
+async def test_a_claim_that_is_not_committed_yet_is_stepped_over(db: Database, mails: MailServer) -> None:
+    await feed(db, ARequest().code_asked())
+    async with db.begin() as tx:
+        assert len((await claim(tx)).claimed) == 1
+        assert await sender(db, mails.address).send_due() == 0
+
+
+async def test_a_worker_killed_between_acceptance_and_record_leads_to_the_same_mail_again(
+    db: Database, mails: MailServer
+) -> None:
+    await feed(db, ARequest().code_asked())
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.notification.killed", stdin=asyncio.subprocess.PIPE
+    )
+    told = {"dsn": db.dsn, "port": mails.address.port, "seal_key": builders.SEAL_KEY, "lease_seconds": 1}
+    await worker.communicate(json.dumps(told).encode())
+    assert worker.returncode == -signal.SIGKILL
+    assert (await row_of(db)).state == "sending"
+    post = sender(db, mails.address)
+    async with asyncio.timeout(5):
+        while (await row_of(db)).state != "sent":  # Once the killed worker's lease has ended.
+            await post.work()
+    sent, repeated = mails.received
+    assert sent.content == repeated.content
+    assert (await row_of(db)).attempt_count == 2
+
+
+async def test_whose_lease_has_ended_records_nothing(db: Database, mails: MailServer) -> None:
+    await feed(db, ARequest().code_asked())
+    async with db.begin() as tx:
+        [late] = (await claim(tx)).claimed
+    await make_due(db)
+    await sender(db, mails.address).send_due()
+    async with db.begin() as tx:
+        assert await usecases.record_outcome(tx, late, domain.Refused(550), jitter=1) is None
+    assert (await row_of(db)).state == "sent"
+    assert len(await announced(db)) == 1
+
+
+async def test_a_worker_that_is_told_to_stop_finishes_the_mail_on_its_way_and_gives_the_others_back(
+    db: Database, mails: MailServer
+) -> None:
+    await feed(db, *(ARequest().code_asked() for _ in range(3)))
+    mails.behave("hang")
+    working = asyncio.create_task(sender(db, mails.address, answer_seconds=0.5).send_due())
+    await mails.arrival()
+    working.cancel()
+    with suppress(asyncio.CancelledError):
+        await working
+    async with db.begin() as tx:
+        states = Counter(row.state for row in await tx.rows(select(notice.c.state)))
+    assert states == {"unknown": 1, "due": 2}
+
+
+async def test_a_mail_leaves_within_a_moment_of_its_event(db: Database, mails: MailServer) -> None:
+    bell = timers.Bell()
+    post = sender(db, mails.address, bell=bell)
+
+    async def run() -> None:
+        while True:
+            await post.work()
+
+    running = asyncio.create_task(run())
+    took = []
+    for number in range(7):
+        await asyncio.sleep(0.13)  # So that polling alone would be late.
+        began = time.perf_counter()
+        await feed(db, ARequest().code_asked(), bell=bell)
+        await mails.arrival(number + 1)
+        took.append(time.perf_counter() - began)
+    running.cancel()
+    assert median(took) < 0.1, took
+
+
+async def test_a_mail_leaves_also_when_nobody_rings(db: Database, mails: MailServer) -> None:
+    post = sender(db, mails.address)
+
+    async def run() -> None:
+        while True:
+            await post.work()
+
+    running = asyncio.create_task(run())
+    await asyncio.sleep(0.1)
+    await feed(db, ARequest().code_asked())
+    await mails.arrival()
+    running.cancel()
+
+
+# --- Time -------------------------------------------------------------------------------------
+
+
+class Calendar:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+@pytest.fixture
+def calendar() -> Calendar:
+    return Calendar()
+
+
+@pytest.fixture
+async def timed(databases: Databases, calendar: Calendar) -> Any:
+    """A database whose domain time the test moves; it knows the community."""
+    database = await asyncio.to_thread(lambda: databases.open("notification", now=calendar))
+    await database.start()
+    await feed(database, builders.the_community())
+    yield database
+    await database.close()
+
+
+async def test_after_a_day_the_help_desk_hears_what_waits_and_it_is_still_sent_later(
+    timed: Database, calendar: Calendar, mails: MailServer
+) -> None:
+    asked, official = ARequest(), new_person()
+    await feed(timed, asked.organization(), asked.submitted(), asked.awaiting(official))
+    post = sender(timed, mails.address)
+    await post.send_due()
+    calendar.ahead = timedelta(hours=23, minutes=59)
+    assert await overdue(timed) == 0
+    calendar.ahead = timedelta(hours=24, minutes=1)
+    assert await overdue(timed) == 1
+    assert await overdue(timed) == 0
+    await make_due(timed)
+    await post.send_due()
+    [told] = mails.to(HELP_DESK)
+    assert "For a day" in told.text
+    await feed(timed, builders.person(official))
+    await post.send_due()
+    assert len(mails.to("ada.approver@people.example")) == 1
+
+
+async def test_a_code_that_is_no_longer_good_is_not_sent(
+    timed: Database, calendar: Calendar, mails: MailServer
+) -> None:
+    await feed(timed, ARequest().code_asked())
+    calendar.ahead = timedelta(hours=24, minutes=1)
+    await sender(timed, mails.address).send_due()
+    row = await row_of(timed)
+    assert (row.state, row.why, row.secret) == ("withdrawn", "expired", None)
+    assert mails.received == []
+
+
+async def test_what_was_written_goes_after_30_days_and_who_asked_after_90(
+    timed: Database, calendar: Calendar, mails: MailServer
+) -> None:
+    asked, waiting = ARequest(), ARequest()
+    await feed(timed, asked.organization(), asked.submitted(), asked.denied(), waiting.submitted())
+    await sender(timed, mails.address).send_due()
+    calendar.ahead = timedelta(days=29)
+    await forget(timed)
+    assert (await denied_row(timed)).html is not None
+    calendar.ahead = timedelta(days=31)
+    await forget(timed)
+    row = await denied_row(timed)
+    assert (row.subject, row.text, row.html, row.address) == (None, None, None, None)
+    assert row.message_id is not None
+    assert await contacts(timed) == {asked.id: asked.email, waiting.id: waiting.email}
+    calendar.ahead = timedelta(days=91)
+    await forget(timed)
+    assert await contacts(timed) == {asked.id: None, waiting.id: waiting.email}
+
+
+async def denied_row(db: Database) -> Any:
+    return await row_of(db, "denied")
+
+
+async def contacts(db: Database) -> dict[Any, str | None]:
+    async with db.begin() as tx:
+        return {row.id: row.email for row in await tx.rows(select(request.c.id, request.c.email))}
+
+
+async def forget(db: Database) -> None:
+    async with db.begin() as tx:
+        await usecases.forget(tx)
+
+
+async def overdue(db: Database) -> int:
+    async with db.begin() as tx:
+        return await usecases.tell_overdue(tx)
+
+
+async def claim(tx: Any) -> usecases.Batch:
+    return await usecases.claim(tx, sender=MAIL_FROM, public_url=PUBLIC_URL, limit=16, lease_seconds=60)
+
+
+# --- What PostgreSQL itself refuses -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        ("state = 'sent', ended_at = now()", "secret_gone_at_the_end"),
+        ("state = 'sending'", "lease_whole"),
+        ("state = 'due'", "rendered_before_sent"),
+        ("state = 'lost'", "state_known"),
+        ("state = 'failed', secret = NULL", "ended_whole"),
+    ],
+)
+async def test_a_row_that_must_never_be_cannot_be(db: Database, change: str, constraint: str) -> None:
+    await feed(db, ARequest().code_asked())
+    with pytest.raises(CheckViolationError, match=constraint):
+        async with db.begin() as tx:
+            await tx.raw.execute(f"UPDATE notice SET {change}")  # noqa: S608
+
+
+async def test_the_same_notice_cannot_be_two_rows(db: Database) -> None:
+    await feed(db, ARequest().code_asked())
+    with pytest.raises(UniqueViolationError, match="uq_notice_once"):
+        async with db.begin() as tx:
+            await tx.raw.execute(
+                """
+                INSERT INTO notice (id, name, about_id, recipient_kind, version, scope_id, detail, created_at,
+                                    traceparent)
+                SELECT $1, name, about_id, recipient_kind, version, scope_id, detail, created_at, '' FROM notice
+                """,
+                new_id(),
+            )

@@ -1,0 +1,57 @@
+"""Where the platform's tests put their data, and stand-ins for the four services."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # Ships no types.
+import pytest
+
+# As small as a service can be: it is ready, says who answered, and ends when told.
+STAND_IN = """
+import http.server, os, sys
+
+name = sys.argv[2]
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = f"{self.path} by {name} {os.getpid()}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+port = int(os.environ[f"IACS_{name.upper()}_API_PORT"])
+http.server.ThreadingHTTPServer(("127.0.0.1", port), Answer).serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder with a space and a comma in its path, as people have them."""
+    path = tmp_path_factory.mktemp("a folder, with")
+    yield path / "data"
+    assert processes_in(path) == [], "something outlived its owner"
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to put on PYTHONPATH and to work in: there `services.cli` serves stand-ins."""
+    path = tmp_path_factory.mktemp("stand_ins")
+    (path / "services").mkdir()
+    (path / "services" / "__init__.py").touch()
+    (path / "services" / "cli.py").write_text(STAND_IN)
+    return path
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Return the command lines of all that runs and names the folder, or works in it."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd", "status"]):
+        words = " ".join(process.info["cmdline"] or [])
+        inside = str(folder) in words or str(process.info["cwd"] or "").startswith(str(folder))
+        if inside and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(words)
+    return found

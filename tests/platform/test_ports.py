@@ -1,0 +1,60 @@
+"""Every part has its port; one that somebody else has is stepped over."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.platform import ports
+
+
+@pytest.fixture
+def claims(tmp_path: Path) -> Iterator[ports.Ports]:
+    claims = ports.Ports(tmp_path)
+    yield claims
+    claims.release()
+
+
+def test_a_part_gets_the_same_port_again(tmp_path: Path, claims: ports.Ports) -> None:
+    port = claims.claim("smtp")
+    assert claims.claim("smtp") == port
+    claims.release()
+    again = ports.Ports(tmp_path)
+    assert again.claim("smtp") == port
+    again.release()
+
+
+def test_a_taken_port_is_stepped_over_and_its_successor_remembered(tmp_path: Path, claims: ports.Ports) -> None:
+    first = claims.claim("gateway")
+    claims.release()
+    with socket.create_server((ports.HOST, first)):
+        second = claims.claim("gateway")
+        assert second > first
+    claims.release()
+    again = ports.Ports(tmp_path)
+    assert again.claim("gateway") == second
+    again.release()
+
+
+def test_a_listener_on_all_addresses_counts(claims: ports.Ports) -> None:
+    port = claims.claim("inbox")
+    claims.release()
+    with socket.create_server(("", port)):
+        assert claims.claim("inbox") != port
+
+
+def test_two_stacks_that_start_at_once_never_share(tmp_path: Path, claims: ports.Ports) -> None:
+    (tmp_path / "other").mkdir()
+    other = ports.Ports(tmp_path / "other")
+    # Nobody listens yet: only the claims keep them apart.
+    assert claims.claim("kafka") != other.claim("kafka")
+    other.release()
+
+
+def test_no_part_takes_the_preferred_port_of_another(claims: ports.Ports) -> None:
+    with socket.socket() as neighbour:
+        neighbour.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        neighbour.bind((ports.HOST, claims.claim("kafka")))
+        neighbour.listen()
+        assert claims.claim("kafka") not in ports.PREFERRED.values()

@@ -1,0 +1,176 @@
+"""What time brings: drafts go, identities are erased, silence is noticed, orphans are cleaned up."""
+
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from prometheus_client import REGISTRY
+from sqlalchemy import func, update
+
+from services.registration import tables, timers, usecases
+from services.registration.domain import requests as domain
+from services.registration.files import Files
+from shared.contracts import approval
+from shared.tables import audit, outbox
+from shared.worker import Errand
+from tests.registration.desk import PDF, SSN, Desk, a_wish, an_applicant, an_organization, bearer
+from tests.registration.test_documents import files_below
+
+HOUR = timedelta(hours=1)
+
+
+async def run(desk: Desk, name: str) -> int:
+    """Do one chore, once."""
+    kept = Files(desk.folder.as_uri())
+    chore = next(chore for chore in timers.chores(desk.db, kept) if chore.name == name)
+    if isinstance(chore, Errand):
+        return await chore.work()
+    async with desk.db.begin() as tx:
+        return await chore.work(tx)
+
+
+async def all_is_sent(desk: Desk) -> None:
+    """Let the relay have sent everything."""
+    async with desk.db.begin() as tx:
+        await tx.execute(
+            update(outbox)
+            .where(outbox.c.sent_at.is_(None))
+            .values(sending_order=outbox.c.position, recorded_at=func.now(), sent_at=func.now())
+        )
+
+
+async def test_a_draft_goes_with_all_that_was_typed_after_14_days(desk: Desk) -> None:
+    await desk.filed()
+    desk.wait(domain.DRAFT_KEPT - timedelta(minutes=1))
+    assert await run(desk, "expire drafts") == 0
+    desk.wait(timedelta(minutes=1))
+    assert await run(desk, "expire drafts") == 1
+    for table in (tables.request, tables.identity, tables.email_code, tables.timeline):
+        assert await desk.rows(table) == []
+    assert [act.act for act in await desk.rows(audit)] == ["file_request", "expire_draft"]
+
+
+async def test_a_submitted_request_is_no_draft_and_stays(desk: Desk) -> None:
+    await desk.submitted()
+    desk.wait(domain.DRAFT_KEPT * 2)
+    assert await run(desk, "expire drafts") == 0
+    assert len(await desk.rows(tables.request)) == 1
+
+
+async def test_two_workers_share_what_is_due_and_neither_waits(desk: Desk) -> None:
+    for number in range(3):
+        await desk.filed(data=an_organization(tin=f"12-345678{number}"))
+    desk.wait(domain.DRAFT_KEPT)
+    async with desk.db.begin() as first, desk.db.begin() as second:
+        assert await usecases.expire_drafts(first) == 3
+        assert await usecases.expire_drafts(second) == 0
+
+
+async def test_what_ended_without_a_grant_loses_identity_and_documents_after_90_days(desk: Desk) -> None:
+    filed = await desk.submitted()
+    url = f"/registration/v1/requests/{filed['request_id']}/documents"
+    headers = bearer(filed["action_token"])
+    assert (await desk.http.post(f"{url}/irs_letter", content=PDF, headers=headers)).status_code == 201
+    await desk.approval(approval.RequestDenied, filed["request_id"], version=2, reason="document_mismatch")
+    desk.wait(domain.IDENTITY_KEPT - HOUR)
+    assert await run(desk, "erase identities") == 0
+    desk.wait(2 * HOUR)
+    assert await run(desk, "erase identities") == 1
+    for table in (tables.identity, tables.document, tables.email_code, tables.person):
+        assert await desk.rows(table) == []
+    assert (await desk.status(filed["tracking_number"]))["state"] == "denied"
+    assert await run(desk, "erase identities") == 0
+
+
+async def test_what_was_granted_is_kept(desk: Desk) -> None:
+    filed = await desk.submitted()
+    await desk.grant(filed["request_id"])
+    desk.wait(domain.IDENTITY_KEPT * 2)
+    assert await run(desk, "erase identities") == 0
+    assert len(await desk.rows(tables.identity)) == 1
+
+
+async def test_a_person_with_another_request_is_still_known_after_an_erasure(desk: Desk) -> None:
+    denied = await desk.submitted()
+    await desk.approval(approval.RequestDenied, denied["request_id"], version=2, reason="wrong_path")
+    desk.wait(domain.IDENTITY_KEPT)
+    await desk.submitted(data=an_organization(tin="12-3456780"))
+    desk.wait(HOUR)
+    assert await run(desk, "erase identities") == 1
+    assert len(await desk.rows(tables.person)) == 1
+
+
+async def test_a_request_that_approval_does_not_open_is_announced_again_as_it_was(desk: Desk) -> None:
+    await desk.submitted()
+    await all_is_sent(desk)
+    before = await desk.rows(outbox)
+    desk.wait(HOUR - timedelta(minutes=1))
+    assert await run(desk, "announce again") == 0
+    desk.wait(timedelta(minutes=2))
+    assert await run(desk, "announce again") == 1
+    after = await desk.rows(outbox)
+    assert [row.id for row in after] == [row.id for row in before]
+    assert [row.type for row in after if row.sent_at is None] == ["iacs.registration.request.submitted.v1"]
+
+
+async def test_after_three_times_it_is_marked_and_counted_and_left_alone(desk: Desk) -> None:
+    await desk.submitted()
+    for _ in range(4):
+        await all_is_sent(desk)
+        desk.wait(HOUR + timedelta(seconds=1))
+        assert await run(desk, "announce again") == 1
+    (request,) = await desk.rows(tables.request)
+    assert request.unopened_since is not None
+    assert max(row.resent_count for row in await desk.rows(outbox)) == 3
+    await run(desk, "count unopened")
+    assert REGISTRY.get_sample_value("iacs_registration_unopened") == 1
+    desk.wait(HOUR * 48)
+    assert await run(desk, "announce again") == 0
+
+
+async def test_while_nothing_can_be_sent_no_try_is_counted(desk: Desk) -> None:
+    await desk.submitted()
+    for _ in range(6):
+        desk.wait(HOUR + timedelta(seconds=1))
+        assert await run(desk, "announce again") == 1
+    (request,) = await desk.rows(tables.request)
+    assert (request.announced_again_count, request.unopened_since) == (0, None)
+
+
+async def test_an_opened_request_is_never_announced_again_and_its_mark_goes(desk: Desk) -> None:
+    filed = await desk.submitted()
+    async with desk.db.begin() as tx:
+        await tx.execute(tables.request.update().values(unopened_since=func.now()))
+    await desk.approval(approval.RequestOpened, filed["request_id"])
+    desk.wait(HOUR * 2)
+    assert await run(desk, "announce again") == 0
+    await run(desk, "count unopened")
+    assert REGISTRY.get_sample_value("iacs_registration_unopened") == 0
+
+
+async def test_a_file_that_no_document_names_is_cleaned_up_once_it_is_old(desk: Desk) -> None:
+    filed = await desk.submitted()
+    url = f"/registration/v1/requests/{filed['request_id']}/documents/irs_letter"
+    await desk.http.post(url, content=PDF, headers=bearer(filed["action_token"]))
+    folder: Path = desk.folder
+    (kept,) = files_below(folder)
+    old, fresh = folder / "half" / "old", folder / "half" / "fresh"
+    old.parent.mkdir()
+    old.write_bytes(b"x")
+    fresh.write_bytes(b"x")
+    long_ago = time.time() - 7200
+    for path in (old, kept):
+        os.utime(path, (long_ago, long_ago))
+    await run(desk, "clean up orphan files")
+    assert (kept.exists(), old.exists(), fresh.exists()) == (True, False, True)
+
+
+async def test_what_was_erased_can_be_filed_anew_by_a_new_person(desk: Desk) -> None:
+    filed = await desk.submitted()
+    await desk.approval(approval.RequestDenied, filed["request_id"], version=2, reason="wrong_path")
+    desk.wait(domain.IDENTITY_KEPT + HOUR)
+    await run(desk, "erase identities")
+    again = await desk.file(a_wish(applicant=an_applicant(ssn=SSN)))
+    assert again.status_code == 201
+    assert (await desk.prove(again.json()["request_id"])).status_code == 200

@@ -1,0 +1,69 @@
+"""The pages under test, served without a database: the real views, templates, styles and headers."""
+
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+
+from services.directory import views
+from shared.ui import assets, security
+from shared.ui.environment import page_renderer
+from shared.ui.page import HelpDesk, Shell
+
+SHELL = Shell(
+    help_desk=HelpDesk(email="help@example.org", phone="1-555-555-0100", tty="1-555-555-0101"),
+    static_url="/directory/static",
+)
+TOKEN_PATH = "/directory/password/one-time-token"
+LINKS_PATH = "/directory/password-links"
+
+render = page_renderer("services.directory", SHELL)
+
+# Every page in every state that a person can meet: name -> its HTML.
+STATES: dict[str, Callable[[], str]] = {
+    "set_password": lambda: render("directory/set_password.html", views.set_password_page("K7MQ42XP", TOKEN_PATH)),
+    "set_password_error": lambda: render(
+        "directory/set_password.html", views.set_password_page("K7MQ42XP", TOKEN_PATH, ["too_short"])
+    ),
+    "password_set": lambda: render("directory/password_set.html", views.password_set_page()),
+    "link_invalid": lambda: render("directory/link_invalid.html", views.link_invalid_page(LINKS_PATH)),
+    "link_invalid_error": lambda: render(
+        "directory/link_invalid.html",
+        views.link_invalid_page(LINKS_PATH, "K7M <Q>", user_id_is_malformed=True),
+    ),
+    "link_asked": lambda: render("directory/link_asked.html", views.link_asked_page()),
+}
+
+
+async def _show(request: Request) -> Response:
+    return HTMLResponse(STATES[request.path_params["state"]]())
+
+
+async def _set_password(request: Request) -> Response:
+    if request.method == "GET":
+        return HTMLResponse(STATES["set_password"]())
+    password = str((await request.form()).get("password", ""))
+    if len(password) < 15:
+        return HTMLResponse(STATES["set_password_error"](), 422)
+    return RedirectResponse("/states/password_set", 303)
+
+
+async def _ask_for_link(request: Request) -> Response:
+    user_id = str((await request.form()).get("user_id", ""))
+    if len(user_id) != 8:
+        return HTMLResponse(STATES["link_invalid_error"](), 422)
+    return RedirectResponse("/states/link_asked", 303)
+
+
+app = Starlette(
+    routes=[
+        Route("/states/{state}", _show),
+        Route(TOKEN_PATH, _set_password, methods=["GET", "POST"]),
+        Route(LINKS_PATH, _ask_for_link, methods=["POST"]),
+        Mount("/directory/static", assets.static_files()),
+    ],
+    middleware=[Middleware(security.SecurityHeaders), Middleware(security.SameOriginForms)],
+)

@@ -1,0 +1,88 @@
+"""Pages in a real browser: axe, narrow screens, the keyboard, and scripts switched off."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.ui.conftest import Axe, OpenPage
+from tests.ui.pages import STATES, TOKEN_PATH
+
+
+@pytest.mark.parametrize("width", [1280, 375, 320])
+@pytest.mark.parametrize("state", STATES)
+async def test_axe_finds_nothing_and_nothing_scrolls_sideways(
+    open_page: OpenPage, axe: Axe, state: str, width: int
+) -> None:
+    page = await open_page(f"/states/{state}", width)
+    await axe(page)
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_the_styles_and_the_font_arrive(open_page: OpenPage) -> None:
+    page = await open_page("/states/set_password")
+    button = page.get_by_role("button", name="Set password")
+    await expect(button).to_have_css("background-color", "rgb(0, 94, 162)")
+    assert await page.evaluate("document.fonts.ready.then(() => document.fonts.check('1rem \"Public Sans Web\"'))")
+
+
+async def test_a_password_can_be_shown_and_hidden_again(open_page: OpenPage) -> None:
+    page = await open_page(TOKEN_PATH)
+    password = page.get_by_label("New password")
+    await page.get_by_role("button", name="Show password").click()
+    await expect(password).to_have_attribute("type", "text")
+    await page.get_by_role("button", name="Hide password").click()
+    await expect(password).to_have_attribute("type", "password")
+
+
+async def test_a_shown_password_is_sent_as_a_password_so_that_a_browser_offers_to_keep_it(
+    open_page: OpenPage,
+) -> None:
+    page = await open_page(TOKEN_PATH)
+    await page.get_by_role("button", name="Show password").click()
+    await page.evaluate("document.addEventListener('submit', (event) => event.preventDefault())")
+    await page.get_by_role("button", name="Set password").click()
+    await expect(page.get_by_label("New password")).to_have_attribute("type", "password")
+
+
+async def test_an_error_takes_focus_and_leads_to_its_field(open_page: OpenPage) -> None:
+    page = await open_page(TOKEN_PATH)
+    await page.get_by_label("New password").fill("too short")
+    await page.get_by_role("button", name="Set password").click()
+    await expect(page.get_by_role("alert")).to_be_focused()
+    await expect(page).to_have_title("Error: Choose your password | Provider Access")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_label("New password")).to_be_focused()
+
+
+async def test_the_skip_link_leads_past_the_header(open_page: OpenPage) -> None:
+    page = await open_page("/states/password_set")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Skip to main content")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("main")).to_be_focused()
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+async def test_a_password_is_set_with_scripts_off(open_page: OpenPage, width: int) -> None:
+    page = await open_page(TOKEN_PATH, width, java_script_enabled=False)
+    await expect(page.get_by_role("button", name="Show password")).to_be_hidden()
+    await page.get_by_text("What this means").click()
+    await expect(page.get_by_text("Do not enter real personal information")).to_be_visible()
+    await page.get_by_label("New password").fill("too short")
+    await page.get_by_role("button", name="Set password").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Password must be 15 characters or more")
+    await page.get_by_label("New password").fill("ferry lantern orchard mitten")
+    await page.get_by_role("button", name="Set password").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Your password is set")
+
+
+async def test_a_new_link_is_asked_for_with_scripts_off(open_page: OpenPage) -> None:
+    page = await open_page("/states/link_invalid", java_script_enabled=False)
+    await page.get_by_label("User ID").fill("K7MQ42XP")
+    await page.get_by_role("button", name="Send a new link").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Check your e-mail")
+
+
+async def test_forced_colours_lose_nothing(open_page: OpenPage, axe: Axe) -> None:
+    page = await open_page("/states/set_password_error", forced_colors="active")
+    await axe(page)
