@@ -30,7 +30,7 @@ def shifted_clock(offset_file: Path) -> Clock:
         except FileNotFoundError:
             return wall_clock()
         if changed_ns != seen[0]:
-            seen = (changed_ns, timedelta(seconds=float(offset_file.read_text() or 0)))
+            seen = (changed_ns, timedelta(seconds=float(offset_file.read_text().strip() or 0)))
         return wall_clock() + seen[1]
 
     return now

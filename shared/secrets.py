@@ -43,10 +43,10 @@ class Vault:
     def open(self, locked: str, *, bound_to: str) -> str:
         """Return what was locked. Raises UnreadableError."""
         kid, _, body = locked.partition(".")
-        raw = _unb64(body)
         try:
+            raw = _unb64(body)
             return self._ciphers[kid].decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], bound_to.encode()).decode()
-        except (KeyError, InvalidTag) as error:
+        except (KeyError, ValueError, InvalidTag) as error:
             raise UnreadableError(f"{bound_to} cannot be decrypted") from error
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from shared.database import Database
 from shared.ids import PersonId
@@ -137,11 +137,12 @@ class Verifier:
 
 
 def keys_of(database: Database) -> KeySource:
-    """Read the keys from a service's own replica."""
+    """Read the keys that have not ended from a service's own replica."""
 
     async def load() -> Mapping[str, Mapping[str, Any]]:
         async with database.begin() as tx:
-            return {row.kid: row.jwk for row in await tx.rows(select(token_key.c.kid, token_key.c.jwk))}
+            alive = select(token_key.c.kid, token_key.c.jwk).where(token_key.c.not_after > func.now())
+            return {row.kid: row.jwk for row in await tx.rows(alive)}
 
     return load
 

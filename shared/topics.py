@@ -4,6 +4,7 @@
 Source: architecture 4.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -63,7 +64,9 @@ class TopicDriftError(Exception):
     """Topics that exist are not as decided; the message lists each difference."""
 
 
-async def apply(servers: str, *, partition_count: int = PARTITION_COUNT, replication: int = 1) -> list[str]:
+async def apply(
+    servers: str, wanted: Sequence[Topic] = TOPICS, *, partition_count: int = PARTITION_COUNT, replication: int = 1
+) -> list[str]:
     """Make the topics that are missing and return their names.
 
     Raises TopicDriftError when an existing one differs: a changed partition count would send an
@@ -73,7 +76,7 @@ async def apply(servers: str, *, partition_count: int = PARTITION_COUNT, replica
     await admin.start()
     try:
         existing = set(await admin.list_topics())
-        missing = [topic for topic in TOPICS if topic.name not in existing]
+        missing = [topic for topic in wanted if topic.name not in existing]
         if missing:
             answer = await admin.create_topics(
                 [NewTopic(topic.name, partition_count, replication, topic_configs=topic.settings) for topic in missing]
@@ -81,7 +84,7 @@ async def apply(servers: str, *, partition_count: int = PARTITION_COUNT, replica
             failed = [f"{name}: {text}" for name, code, text in answer.topic_errors if code not in (0, 36)]
             if failed:
                 raise TopicDriftError("; ".join(failed))
-        present = [topic for topic in TOPICS if topic.name in existing]
+        present = [topic for topic in wanted if topic.name in existing]
         if present:
             await _refuse_drift(admin, present, partition_count)
         return [topic.name for topic in missing]
@@ -95,13 +98,14 @@ async def _refuse_drift(admin: AIOKafkaAdminClient, present: list[Topic], partit
         count = len(found["partitions"])
         if count != partition_count:
             differences.append(f"{found['topic']}: {count} partitions instead of {partition_count}")
+    decided = {topic.name: topic.settings for topic in present}
     resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in present]
     for answer in await admin.describe_configs(resources):
         for _, _, _, name, entries in answer.resources:
             actual = {entry[0]: entry[1] for entry in entries}
             differences += [
                 f"{name}: {key} is {actual.get(key)} instead of {wanted}"
-                for key, wanted in BY_NAME[name].settings.items()
+                for key, wanted in decided[name].items()
                 if actual.get(key) != wanted
             ]
     if differences:

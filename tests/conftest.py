@@ -11,6 +11,7 @@ from shared import topics
 from shared.database import Database
 from shared.platform.stack import Stack
 from shared.testing.databases import Databases
+from shared.testing.product import Product
 
 PARTITION_COUNT = 2
 
@@ -45,3 +46,15 @@ async def database_of(databases: Databases) -> AsyncIterator[Callable[[str], Awa
     yield open_one
     for database in opened:
         await database.close()
+
+
+@pytest.fixture(scope="session")
+def product() -> Iterator[Product]:
+    """The whole product in real processes, on a stack of its own: what breaks it disturbs nobody else."""
+    with tempfile.TemporaryDirectory(prefix="iacs product ") as folder:
+        running = Product(Path(folder) / "data")
+        running.start()
+        try:
+            yield running
+        finally:
+            running.stop()

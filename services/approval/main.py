@@ -4,7 +4,7 @@ from fastapi import FastAPI
 
 from services.approval import api, consumers, timers
 from services.approval.settings import ApprovalSettings
-from shared import clock, outbox, serve, settings, telemetry, tokens, web
+from shared import serve, settings, telemetry, web
 from shared.contracts import directory
 from shared.database import Database
 from shared.delivery import Handlers
@@ -16,12 +16,7 @@ SETTINGS = ApprovalSettings
 
 def database(told: ApprovalSettings) -> Database:
     """Return the service's database."""
-    return Database(
-        told.database_url.get_secret_value(),
-        flush=outbox.flush,
-        clock=clock.shifted_clock(told.clock_file) if told.clock_file else clock.wall_clock,
-        pool_size=told.database_pool_size,
-    )
+    return serve.open_database(told)
 
 
 def handlers(_told: ApprovalSettings) -> Handlers:
@@ -31,7 +26,7 @@ def handlers(_told: ApprovalSettings) -> Handlers:
 
 def application(told: ApprovalSettings, db: Database, worker: Worker | None, *, with_api: bool) -> FastAPI:
     """Return the HTTP application: the whole API, or health and metrics alone beside a lone worker."""
-    verifier = tokens.Verifier(tokens.Issued(f"{told.public_url}/directory", told.public_url), tokens.keys_of(db))
+    verifier = serve.verifier(told, db)
     return web.build(
         SERVICE,
         "IACS approval",

@@ -4,7 +4,7 @@ from fastapi import FastAPI
 
 from services.directory import api, consumers, pages, timers, usecases
 from services.directory.settings import DirectorySettings
-from shared import clock, outbox, secrets, serve, settings, telemetry, tokens, web
+from shared import secrets, serve, settings, telemetry, web
 from shared.database import Database
 from shared.delivery import Handlers
 from shared.ui import assets, environment, security
@@ -17,12 +17,7 @@ SETTINGS = DirectorySettings
 
 def database(told: DirectorySettings) -> Database:
     """Return the service's database."""
-    return Database(
-        told.database_url.get_secret_value(),
-        flush=outbox.flush,
-        clock=clock.shifted_clock(told.clock_file) if told.clock_file else clock.wall_clock,
-        pool_size=told.database_pool_size,
-    )
+    return serve.open_database(told)
 
 
 def keys(told: DirectorySettings) -> usecases.Keys:
@@ -37,7 +32,6 @@ def handlers(told: DirectorySettings) -> Handlers:
 
 def application(told: DirectorySettings, db: Database, worker: Worker | None, *, with_api: bool) -> FastAPI:
     """Return the HTTP application: API and pages, or health and metrics alone beside a lone worker."""
-    issued = tokens.Issued(f"{told.public_url}/directory", told.public_url)
     ours = keys(told)
     routers = []
     if with_api:
@@ -46,8 +40,8 @@ def application(told: DirectorySettings, db: Database, worker: Worker | None, *,
             api.routes(
                 db,
                 ours,
-                tokens.Verifier(issued, tokens.keys_of(db)),
-                api.Signer(issued, ours),
+                serve.verifier(told, db),
+                api.Signer(serve.tokens_of(told), ours),
                 web.Cursors(told.secret_key),
                 is_https=told.public_url.startswith("https:"),
             ),

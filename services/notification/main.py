@@ -4,22 +4,19 @@ from fastapi import FastAPI
 
 from services.notification import api, consumers, smtp, timers
 from services.notification.settings import NotificationSettings
-from shared import clock, outbox, serve, settings, telemetry, tokens, web
+from shared import serve, settings, telemetry, web
 from shared.contracts import directory
 from shared.database import Database
+from shared.delivery import Handlers
 from shared.worker import Worker
 
 SERVICE = "notification"
+SETTINGS = NotificationSettings
 
 
 def database(told: NotificationSettings) -> Database:
     """Return the service's database."""
-    return Database(
-        told.database_url.get_secret_value(),
-        flush=outbox.flush,
-        clock=clock.shifted_clock(told.clock_file) if told.clock_file else clock.wall_clock,
-        pool_size=told.database_pool_size,
-    )
+    return serve.open_database(told)
 
 
 def worker(told: NotificationSettings, db: Database) -> Worker:
@@ -40,9 +37,14 @@ def worker(told: NotificationSettings, db: Database) -> Worker:
     return Worker(SERVICE, db, told.kafka_servers, consumers.handlers(bell.ring), timers.chores(senders))
 
 
+def handlers(_told: NotificationSettings) -> Handlers:
+    """Return what the service does about what it hears."""
+    return consumers.handlers()
+
+
 def application(told: NotificationSettings, db: Database, works: Worker | None, *, with_api: bool) -> FastAPI:
     """Return the HTTP application: the whole API, or health and metrics alone beside a lone worker."""
-    verifier = tokens.Verifier(tokens.Issued(f"{told.public_url}/directory", told.public_url), tokens.keys_of(db))
+    verifier = serve.verifier(told, db)
     return web.build(
         SERVICE,
         "IACS notification",

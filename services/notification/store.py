@@ -70,15 +70,19 @@ class Reader:
 # --- What we hear of requests -----------------------------------------------------------------
 
 
-async def lock_request(tx: Transaction, facts: domain.RequestFacts) -> set[tuple[str, str]]:
-    """Keep what `facts` tell of a request, lock it, and return name and version of its notices so far."""
+async def lock_request(tx: Transaction, facts: domain.RequestFacts) -> None:
+    """Keep what `facts` tell of a request, and lock it."""
     values = {name: value for name, value in asdict(facts).items() if value is not None}
     known = insert(request).values(values)
     names = [name for name in values if name not in ("id", "scope_id")]
     # Some column is always set: an insert that does nothing would not lock the row.
     changes = {name: func.coalesce(known.excluded[name], request.c[name]) for name in [*names, "scope_id"]}
     await tx.execute(known.on_conflict_do_update(index_elements=["id"], set_=changes))
-    rows = await tx.rows(select(notice.c.name, notice.c.version).distinct().where(notice.c.request_id == facts.id))
+
+
+async def list_told(tx: Transaction, request_id: RequestId) -> set[tuple[str, str]]:
+    """Return name and version of a request's notices so far."""
+    rows = await tx.rows(select(notice.c.name, notice.c.version).distinct().where(notice.c.request_id == request_id))
     return {(row.name, row.version) for row in rows}
 
 

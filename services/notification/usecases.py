@@ -34,7 +34,9 @@ async def hear(tx: Transaction, fact: domain.Fact) -> None:
     A notice whose words or address are not known yet is kept all the same, and completed when they are.
     """
     about = _request_of(fact)
-    told = await store.lock_request(tx, about) if about else set()
+    if about:
+        await store.lock_request(tx, about)
+    told = await store.list_told(tx, about.id) if about and isinstance(fact, domain.DecisionAwaited) else set()
     then = domain.consequences(fact, told)
     if about:
         await store.withdraw(tx, about.id, then.pointless, kept=then.kept)

@@ -6,22 +6,19 @@ from services.registration import api, consumers, timers
 from services.registration.files import Files
 from services.registration.keys import Keyring
 from services.registration.settings import RegistrationSettings
-from shared import clock, outbox, secrets, serve, settings, telemetry, tokens, web
+from shared import secrets, serve, settings, telemetry, web
 from shared.contracts import directory
 from shared.database import Database
+from shared.delivery import Handlers
 from shared.worker import Worker
 
 SERVICE = "registration"
+SETTINGS = RegistrationSettings
 
 
 def database(told: RegistrationSettings) -> Database:
     """Return the service's database."""
-    return Database(
-        told.database_url.get_secret_value(),
-        flush=outbox.flush,
-        clock=clock.shifted_clock(told.clock_file) if told.clock_file else clock.wall_clock,
-        pool_size=told.database_pool_size,
-    )
+    return serve.open_database(told)
 
 
 def keyring(told: RegistrationSettings) -> Keyring:
@@ -35,9 +32,14 @@ def keyring(told: RegistrationSettings) -> Keyring:
     )
 
 
+def handlers(_told: RegistrationSettings) -> Handlers:
+    """Return what the service does about what it hears."""
+    return consumers.handlers()
+
+
 def application(told: RegistrationSettings, db: Database, worker: Worker | None, *, with_api: bool) -> FastAPI:
     """Return the HTTP application: the whole API, or health and metrics alone beside a lone worker."""
-    verifier = tokens.Verifier(tokens.Issued(f"{told.public_url}/directory", told.public_url), tokens.keys_of(db))
+    verifier = serve.verifier(told, db)
     return web.build(
         SERVICE,
         "IACS registration",
@@ -55,5 +57,5 @@ def run(*, with_api: bool = True, with_worker: bool = True) -> None:
     telemetry.configure_logs(SERVICE, as_json=told.log_json)
     db = database(told)
     chores = timers.chores(db, Files(told.documents_url))
-    worker = Worker(SERVICE, db, told.kafka_servers, consumers.handlers(), chores) if with_worker else None
+    worker = Worker(SERVICE, db, told.kafka_servers, handlers(told), chores) if with_worker else None
     serve.run(application(told, db, worker, with_api=with_api), worker, told)

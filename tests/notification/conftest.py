@@ -43,11 +43,12 @@ class Received:
 
 
 @dataclass
-class MailServer:  # aiosmtpd passes every argument by position, needed or not.
+class MailServer:
     """A real SMTP server. `behave` sets what happens to the next mails, one word each; then it is good again.
 
-    Words: `good`; an SMTP answer to RCPT like `450` or `550`; `data 451` for one after the content;
-    `drop` (takes the mail, then cuts the connection); `hang` (takes it, then says nothing).
+    Words: `good`; `cut` (cuts the connection at MAIL, like one that idled too long); an SMTP answer to RCPT
+    like `450` or `550`; `data 451` for one after the content; `drop` (takes the mail, then cuts the
+    connection); `hang` (takes it, then says nothing).
     """
 
     received: list[Received] = field(default_factory=list)
@@ -68,24 +69,33 @@ class MailServer:  # aiosmtpd passes every argument by position, needed or not.
     def to(self, recipient: str) -> list[Received]:
         return [one for one in self.received if one.recipient == recipient]
 
-    # --- What aiosmtpd calls ---
+    # --- What aiosmtpd calls, with all arguments by position ---
 
     async def handle_EHLO(  # noqa: N802
-        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+        self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
         self.connection_count += 1
         session.host_name = hostname
         return responses
 
+    async def handle_MAIL(  # noqa: N802
+        self, server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        if self._script and self._script[0] == "cut":
+            self._script.pop(0)
+            cast("Any", server.transport).abort()
+        envelope.mail_from = address
+        return "250 OK"
+
     async def handle_RCPT(  # noqa: N802
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         if self._script and self._script[0].isdecimal():
             return f"{self._script.pop(0)} as the test wants it"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: ARG002, N802
+    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         word = self._script.pop(0) if self._script else "good"
         if word.startswith("data "):
             return f"{word.removeprefix('data ')} as the test wants it"

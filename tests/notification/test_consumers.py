@@ -104,6 +104,8 @@ async def test_what_completes_a_notice_wakes_it_at_once(db: Database, mails: Mai
         async with db.begin() as tx:  # However long it would still have rested.
             await tx.raw.execute("UPDATE notice SET next_at = now() + interval '1 hour' WHERE state = 'waiting'")
         await feed(db, fact)
+        async with db.begin() as tx:
+            assert await tx.raw.fetchval("SELECT next_at <= now() FROM notice WHERE name = 'decision_needed'")
     await post_all(db, mails)
     assert len(mails.to("a.b@people.example")) == 1
 

@@ -230,6 +230,13 @@ async def test_a_closed_community_takes_no_request(desk: Desk) -> None:
     assert (answer.status_code, answer.json()["code"]) == (409, "community_closed")
 
 
+async def test_a_community_that_closes_before_the_proof_takes_the_draft_no_more(desk: Desk) -> None:
+    filed = await desk.filed()
+    await desk.publish(desk.community.model_copy(update={"open": False, "version": 2}))
+    assert (await desk.prove(filed["request_id"])).json()["code"] == "community_closed"
+    assert await desk.announced(registration.RequestSubmitted) == []
+
+
 async def test_a_request_keeps_the_version_of_its_community(desk: Desk) -> None:
     filed = await desk.filed()
     fewer = tuple(kind for kind in desk.community.kinds if kind.code == "join_group")

@@ -1,0 +1,38 @@
+"""An approval service to speak to, on a fresh database."""
+
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import httpx
+import pytest
+from joserfc.jwk import ECKey
+
+from services.approval import main
+from services.approval.settings import ApprovalSettings
+from shared import settings
+from shared.database import Database
+from tests.approval import builders
+from tests.approval.desk import ORIGIN, Desk
+
+
+@pytest.fixture
+async def desk(database_of: Callable[[str], Awaitable[Database]]) -> AsyncIterator[Desk]:
+    """Approval and its API; it knows the shipped community and a key of tokens."""
+    db = await database_of("approval")
+    told = settings.load(
+        ApprovalSettings,
+        {
+            "IACS_APPROVAL_PROFILE": "embedded",
+            "IACS_APPROVAL_DATABASE_URL": db.dsn,
+            "IACS_APPROVAL_KAFKA_SERVERS": "localhost:1",
+            "IACS_APPROVAL_API_PORT": "1234",
+            "IACS_APPROVAL_PUBLIC_URL": ORIGIN,
+            "IACS_APPROVAL_SECRET_KEY": urlsafe_b64encode(bytes(32)).decode(),
+        },
+    )
+    app = main.application(told, db, None, with_api=True)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=ORIGIN) as http:
+        it = Desk(db, http, ECKey.generate_key("P-256"))
+        await it.publish(builders.COMMUNITY)
+        await it.trust_tokens()
+        yield it

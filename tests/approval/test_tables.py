@@ -1,0 +1,62 @@
+"""What PostgreSQL itself refuses, whoever writes: a migration, an operator, a future mistake."""
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from tests.approval.builders import SECURITY_OFFICIAL
+from tests.approval.desk import Desk
+
+
+@pytest.fixture
+async def decided(desk: Desk) -> Desk:
+    """One approved request."""
+    place = await desk.place()
+    official = await desk.holder(SECURITY_OFFICIAL, place.id)
+    await desk.decide(await desk.submit(kind="create_provider_group", scope_id=place.id), official)
+    return desk
+
+
+async def test_no_row_says_what_must_never_be_true(decided: Desk) -> None:
+    columns = (
+        "request_id, stage, round, approver_id, verdict, reason, statement, role, place_kind, place_id, decided_at"
+    )
+    copied = f"INSERT INTO decision (id, body_sha256, answer, idempotency_key, {columns}) SELECT gen_random_uuid(), '', '{{}}',"
+    for constraint, statement in {
+        "ck_request_not_ones_own": "UPDATE request SET decided_by = applicant_id",
+        "ck_request_decision_whole": "UPDATE request SET decided_at = NULL",
+        "ck_request_decided_by_somebody": (
+            "UPDATE request SET decided_by = NULL, decided_role = NULL, decided_at = NULL"
+        ),
+        "ck_request_ended_whole": "UPDATE request SET ended_at = now()",
+        "ck_request_state_known": "UPDATE request SET state = 'lost'",
+        "pk_request": "INSERT INTO request SELECT * FROM request",
+        "uq_decision_vote": f"{copied} NULL, {columns} FROM decision",
+        "ck_decision_verdict_known": "UPDATE decision SET verdict = 'perhaps', statement = NULL",
+        "ck_decision_denial_has_reason": "UPDATE decision SET reason = 'unknown_person'",
+        "ck_decision_approval_attests": "UPDATE decision SET statement = NULL",
+        "pk_queue": "INSERT INTO queue SELECT * FROM queue",
+        "ck_queue_why_known": "UPDATE queue SET why = 'because'",
+        "pk_named": "INSERT INTO named SELECT * FROM named",
+        "pk_timer": "INSERT INTO timer SELECT * FROM timer",
+        "ck_timer_kind_known": "UPDATE timer SET kind = 'nap'",
+    }.items():
+        with pytest.raises(IntegrityError, match=f'"{constraint}"'):
+            await decided.sql(statement)
+
+
+async def test_no_row_ends_a_request_without_saying_when(decided: Desk) -> None:
+    for state in ("granted", "denied", "expired", "closed"):
+        with pytest.raises(IntegrityError, match="ck_request_ended_whole"):
+            await decided.sql(f"UPDATE request SET state = '{state}'")
+
+
+async def test_one_key_of_one_approver_is_one_decision(decided: Desk) -> None:
+    await decided.sql("UPDATE decision SET idempotency_key = 'k'")
+    columns = (
+        "request_id, stage, approver_id, idempotency_key, verdict, statement, role, place_kind, place_id, decided_at"
+    )
+    with pytest.raises(IntegrityError, match="uq_decision_key"):
+        await decided.sql(
+            f"INSERT INTO decision (id, round, body_sha256, answer, {columns}) "
+            f"SELECT gen_random_uuid(), 2, '', '{{}}', {columns} FROM decision"
+        )

@@ -1,0 +1,133 @@
+"""An organization with its people, and many requests at once: what the breaking tests work on."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from rich.console import Console
+
+from services.story import COMMUNITY, Person, Story
+from shared.testing.product import Product
+
+_PATIENCE_SECONDS = 60.0
+_GATEWAYS_OWN = (502, 503, 504)
+
+
+@dataclass
+class Wish:
+    """A request of the crowd, and who filed it."""
+
+    person: Person
+    request_id: str
+    tracking_number: str
+
+
+@dataclass
+class Crowd:
+    """A group with its administrator, and people who want to join it.
+
+    Its callers are stubborn, as real ones are: a call that got no answer is made again.
+    """
+
+    story: Story
+    administrator: Person
+    organization_id: str
+    group_id: str
+    answered_seconds: list[float] = field(default_factory=list)
+
+    def file(self) -> Wish:
+        """File a new person's request to join, and prove the e-mail address."""
+        person = self.story.person()
+        body = {
+            "community_id": COMMUNITY,
+            "kind": "join_group",
+            "applicant": person.form,
+            "organization_id": self.organization_id,
+            "group_id": self.group_id,
+        }
+        answer = self.call("POST", "/registration/v1/requests", json=body)
+        assert answer.status_code == 201, answer.text
+        return Wish(person, answer.json()["request_id"], answer.json()["tracking_number"])
+
+    def prove(self, wish: Wish) -> None:
+        """Type the code of the mail in."""
+        mail = self.story.mailed(wish.person, "code", "")
+        code = next(word for word in mail["text"].split() if word.isdigit() and len(word) == 8)
+        answer = self.call("POST", f"/registration/v1/requests/{wish.request_id}/email-proof", json={"code": code})
+        # A proof whose answer was lost finds the code used: then it must have been taken.
+        assert answer.status_code == 200 or self.state(wish) != "awaiting_email_proof", answer.text
+
+    def approve(self, wish: Wish) -> None:
+        """Approve as the group's administrator, under a key: repeating it is harmless."""
+        headers = {"authorization": f"Bearer {self.administrator.token}"}
+        url = f"/approval/v1/requests/{wish.request_id}"
+        ends_at = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            assert time.monotonic() < ends_at, f"{wish.request_id} never reached the queue"
+            found = self.call("GET", url, headers=headers)
+            if found.status_code == 200:
+                break
+            time.sleep(0.05)
+        answer = self.call(
+            "POST",
+            f"{url}/decisions",
+            json={"verdict": "approve"},
+            headers={**headers, "if-match": found.headers["etag"], "idempotency-key": wish.request_id},
+        )
+        assert answer.status_code == 201, answer.text
+
+    def state(self, wish: Wish) -> str:
+        """Return what the tracking number tells."""
+        answer = self.call("GET", f"/registration/v1/statuses/{wish.tracking_number}")
+        return str(answer.json()["state"])
+
+    def call(self, method: str, url: str, **more: Any) -> httpx.Response:
+        """Make a call until it is answered by a service."""
+        ends_at = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            began = time.monotonic()
+            try:
+                answer = self.story.http.request(method, url, **more)
+            except httpx.HTTPError:
+                answer = None
+            if answer is not None and answer.status_code not in _GATEWAYS_OWN:
+                self.answered_seconds.append(time.monotonic() - began)
+                return answer
+            assert time.monotonic() < ends_at, f"{method} {url} is never answered"
+            time.sleep(0.1)
+
+    def all_at_once(self, wishes: list[Wish], *, callers: int = 8) -> None:
+        """Prove and approve many requests, several callers beside each other."""
+
+        def one(each: Wish) -> None:
+            self.prove(each)
+            self.approve(each)
+
+        with ThreadPoolExecutor(callers) as pool:
+            list(pool.map(one, wishes))
+
+
+@pytest.fixture(scope="session")
+def crowd(product: Product) -> Iterator[Crowd]:
+    """One organization with one group, come into being through the public API."""
+    story = Story(product.origin, product.told, Console(quiet=True))
+    helper = story.appoint_help_desk()
+    official, organization_id, name = story.register_organization(helper)
+    administrator, group_id = story.create_group(official, organization_id, name)
+    yield Crowd(story, administrator, organization_id, group_id)
+
+
+@pytest.fixture(autouse=True)
+def is_well_again(product: Product, crowd: Crowd) -> Iterator[None]:
+    """Each test begins with everything running and quiet, and a token that lives long enough."""
+    product.wait_ready()
+    person = crowd.administrator
+    body = {"user_id": person.user_id, "password": person.password}
+    answer = crowd.call("POST", "/directory/v1/sessions", json=body)
+    person.token = answer.json()["access_token"]
+    crowd.story.http.cookies.clear()
+    yield

@@ -1,0 +1,179 @@
+"""What was accepted has its effect exactly once, whatever dies in between."""
+
+import json
+import random
+import threading
+import time
+from collections import defaultdict
+from uuid import uuid4
+
+import pytest
+
+from shared.testing.product import Product, by_source, wait_until
+from tests.guarantees.conftest import Crowd
+
+pytestmark = pytest.mark.own_stack
+
+SEED = 20071227
+SERVICES = ("registration", "approval", "directory", "notification")
+
+
+def test_killing_services_in_mid_story_loses_nothing_and_doubles_nothing(product: Product, crowd: Crowd) -> None:
+    dice = random.Random(SEED)
+    wishes = [crowd.file() for _ in range(24)]
+    done = threading.Event()
+
+    def kill_now_and_then() -> None:
+        while not done.wait(dice.uniform(0.3, 1.2)):
+            product.kill(dice.choice(SERVICES))
+            time.sleep(1.5)  # Not a wait for an effect: the pace at which a machine is meant to die here.
+
+    killer = threading.Thread(target=kill_now_and_then)
+    killer.start()
+    try:
+        crowd.all_at_once(wishes)
+    finally:
+        done.set()
+        killer.join()
+    product.wait_ready()
+    product.wait_quiet()
+
+    _everything_holds(product)
+    assert {crowd.state(wish) for wish in wishes} == {"granted"}
+
+
+@pytest.mark.parametrize("part", ["kafka", "postgres", "mail", "gateway"])
+def test_killing_what_they_stand_on_loses_nothing(product: Product, crowd: Crowd, part: str) -> None:
+    wishes = [crowd.file() for _ in range(6)]
+    killer = threading.Timer(0.3, product.kill, [part])
+    killer.start()
+    crowd.all_at_once(wishes)
+    killer.join()
+    product.wait_ready()
+    product.wait_quiet()
+
+    _everything_holds(product)
+    assert {crowd.state(wish) for wish in wishes} == {"granted"}
+
+
+def test_with_kafka_stopped_for_twenty_seconds_calls_are_answered_and_all_arrives_after(
+    product: Product, crowd: Crowd
+) -> None:
+    waiting = [crowd.file() for _ in range(4)]
+    for wish in waiting:
+        crowd.prove(wish)
+    wait_until(lambda: all(crowd.state(wish) == "pending" for wish in waiting), "the requests are pending")
+
+    product.pause("kafka")
+    stopped_at = time.monotonic()
+    crowd.answered_seconds.clear()
+    try:
+        for wish in waiting:
+            crowd.approve(wish)
+        filed = [crowd.file() for _ in range(4)]
+        while time.monotonic() - stopped_at < 20:
+            crowd.state(waiting[0])
+            time.sleep(0.5)  # Not a wait for an effect: the length of the outage is what is tested.
+        slowest = max(crowd.answered_seconds)
+    finally:
+        product.resume("kafka")
+
+    assert slowest < 2, "an API waited for Kafka"
+    for wish in filed:
+        crowd.prove(wish)
+        crowd.approve(wish)
+    product.wait_quiet()
+    _everything_holds(product)
+    assert {crowd.state(wish) for wish in waiting + filed} == {"granted"}
+
+
+def test_a_bad_record_is_parked_and_its_neighbours_are_unharmed(product: Product, crowd: Crowd) -> None:
+    before = crowd.file()
+    crowd.prove(before)
+    product.wait_quiet()
+    topic = "iacs.registration.v1"
+    good = {
+        "ce_specversion": "1.0",
+        "ce_id": str(uuid4()),
+        "ce_source": f"/iacs/{topic}/scopes/{uuid4()}",
+        "ce_type": "iacs.registration.request.submitted.v1",
+        "ce_subject": str(uuid4()),
+        "ce_time": "2026-11-24T08:00:00Z",
+        "ce_partitionkey": str(uuid4()),
+        "content-type": "application/json",
+    }
+    bad: list[tuple[bytes | None, list[tuple[str, bytes | None]]]] = [
+        (b"{}", _headers(good)),  # Its body is not the type's.
+        (b"no JSON", _headers({**good, "ce_subject": str(uuid4())})),
+        (b"{}", _headers({**good, "ce_type": "Not A Type"})),
+        (b"{}", [*_headers(good), ("ce_bad", b"\xff\xfe")]),  # Its header is not UTF-8.
+        (b"{}", [*_headers(good), ("ce_null", None)]),
+        (None, _headers({**good, "ce_subject": str(uuid4())})),  # An event without a body.
+        (b"{}", []),
+    ]
+    for partition in range(12):
+        for value, headers in bad:
+            product.send(topic, value=value, headers=headers, partition=partition)
+    after = crowd.file()
+    crowd.prove(after)
+    crowd.approve(before)
+    crowd.approve(after)
+    product.wait_quiet()
+
+    assert {crowd.state(wish) for wish in (before, after)} == {"granted"}
+    for service in ("approval", "directory"):
+        parked = product.parked(service)
+        assert len(parked) == len(bad) * 12
+        assert all(row["topic"] == topic and row["error"] for row in parked)
+    # What is of no use is given up, one by one; replaying it says that it fails again.
+    one = product.parked("approval")[0]
+    assert "failed again" in product.command(
+        "parked", "replay", "approval", str(one["id"]), "--data", str(product.data), check=False
+    )
+    product.command("parked", "discard", "approval", str(one["id"]), "--data", str(product.data))
+    assert len(product.parked("approval")) == len(bad) * 12 - 1
+    assert one["type"] in product.command(
+        "parked", "show", "directory", str(product.parked("directory")[0]["id"]), "--data", str(product.data)
+    )
+    for service in SERVICES:  # The other tests begin with nothing parked.
+        product.rows(
+            service,
+            "UPDATE parked SET state = 'discarded', resolved_at = now(), resolved_by = 'test' WHERE resolved_at IS NULL",
+        )
+
+
+def _headers(attributes: dict[str, str]) -> list[tuple[str, bytes | None]]:
+    return [(name, value.encode()) for name, value in attributes.items()]
+
+
+def _everything_holds(product: Product) -> None:
+    """What must be true once all is quiet, whatever has happened."""
+    records = [r for r in product.records() if any(name == "ce_id" for name, _ in r.headers)]
+
+    grants = product.rows("directory", "SELECT person_id, role, place_id FROM role_assignment WHERE status = 'active'")
+    latest: dict[bytes | None, tuple[int, str, tuple[str, str, str]]] = {}
+    for record in records:
+        if record.about.type == "iacs.directory.role_assignment.state.v1":
+            body = json.loads(record.value or b"{}")
+            grant = (body["person_id"], body["role"], body["place_id"])
+            latest[record.key] = (record.about.entity_version or 0, body["status"], grant)
+    assert {g for _, status, g in latest.values() if status == "active"} == {
+        (str(g["person_id"]), g["role"], str(g["place_id"])) for g in grants
+    }
+
+    sources = by_source(records)
+    assert {s: n for s, n in sources.items() if n != list(range(1, len(n) + 1))} == {}
+
+    # One approval, one grant: by natural key, not by luck.
+    answers = product.rows("directory", "SELECT outcome, count(*) AS n FROM grant_case GROUP BY outcome")
+    approved = product.rows("approval", "SELECT count(*) AS n FROM request WHERE state IN ('granted', 'approved')")
+    assert {a["outcome"]: a["n"] for a in answers}.get("applied") == approved[0]["n"]
+
+    # The same notice to the same person is one message, however often it was sent.
+    mails = defaultdict(set)
+    for row in product.rows("notification", "SELECT * FROM notice WHERE state = 'sent'"):
+        mails[row["message_id"]].add(row["id"])
+    assert all(len(notices) == 1 for notices in mails.values())
+
+    for service in SERVICES:
+        assert product.parked(service) == []

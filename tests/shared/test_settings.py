@@ -1,0 +1,110 @@
+"""Settings: checked at start, frozen, and an error names the variable and never a secret."""
+
+import json
+from base64 import urlsafe_b64encode
+
+import pytest
+from pydantic import ValidationError
+from pydantic_settings import SettingsConfigDict
+
+from shared import settings
+from shared.settings import Jwk, Keys, Settings, SettingsError
+
+KEY = urlsafe_b64encode(bytes(range(32))).decode().rstrip("=")
+
+
+class Toy(Settings):
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="IACS_TOY_")
+
+    data_keys: Keys
+    seal_key: Jwk
+
+
+def told(**changed: str | None) -> dict[str, str]:
+    """The variables of a process that can start, and what is changed in them (None: absent)."""
+    whole: dict[str, str | None] = {
+        "PROFILE": "embedded",
+        "DATABASE_URL": "postgresql://iacs:hush-hush@127.0.0.1/toy",
+        "KAFKA_SERVERS": "127.0.0.1:9092",
+        "API_PORT": "8000",
+        "PUBLIC_URL": "http://127.0.0.1:8000",
+        "SECRET_KEY": KEY,
+        "DATA_KEYS": json.dumps({"k1": KEY, "k2": KEY}),
+        "SEAL_KEY": json.dumps({"kty": "EC"}),
+        **changed,
+    }
+    return {f"IACS_TOY_{name}": value for name, value in whole.items() if value is not None}
+
+
+def test_a_process_is_told_everything_by_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in told().items():
+        monkeypatch.setenv(name, value)
+
+    loaded = settings.load(Toy)
+
+    assert loaded == settings.load(Toy, told())
+    assert loaded.secret_key == bytes(range(32))
+    assert list(loaded.data_keys) == ["k1", "k2"]
+    assert loaded.seal_key == {"kty": "EC"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", None),
+        ("API_PORT", "0"),
+        ("API_PORT", "many"),
+        ("PROFILE", "staging"),
+        ("SECRET_KEY", "c2hvcnQ"),
+        ("SECRET_KEY", "ä" * 43),
+        ("SECRET_KEY", "x"),
+        ("DATA_KEYS", "{}"),
+        ("DATA_KEYS", "[]"),
+        ("DATA_KEYS", "{"),
+        ("DATA_KEYS", '{"k1": "c2hvcnQ"}'),
+        ("DATA_KEYS", '{"k1": 1}'),
+        ("SEAL_KEY", "{}"),
+        ("SEAL_KEY", "kty"),
+    ],
+)
+def test_an_error_names_the_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str | None) -> None:
+    with pytest.raises(SettingsError) as found:
+        settings.load(Toy, told(**{name: value}))
+
+    assert str(found.value).startswith(f"IACS_TOY_{name}: ")
+    assert str(found.value).count("\n") == 0
+
+
+def test_all_errors_are_told_at_once_and_no_value_is() -> None:
+    with pytest.raises(SettingsError) as found:
+        settings.load(Toy, told(KAFKA_SERVERS=None, SECRET_KEY="hush-hush", DATA_KEYS='{"k1": "hush-hush"}'))
+
+    assert [line.split(":")[0] for line in str(found.value).splitlines()] == [
+        "IACS_TOY_KAFKA_SERVERS",
+        "IACS_TOY_SECRET_KEY",
+        "IACS_TOY_DATA_KEYS",
+    ]
+    assert "hush" not in str(found.value)
+
+
+def test_production_refuses_what_only_a_demonstration_may_do() -> None:
+    production = told(PROFILE="production", PUBLIC_URL="https://iacs.example")
+    assert settings.load(Toy, production).profile == "production"
+
+    with pytest.raises(SettingsError, match="clock_file"):
+        settings.load(Toy, {**production, "IACS_TOY_CLOCK_FILE": "clock"})
+    with pytest.raises(SettingsError, match="https"):
+        settings.load(Toy, {**production, "IACS_TOY_PUBLIC_URL": "http://iacs.example"})
+
+
+def test_the_profile_is_production_unless_told_otherwise() -> None:
+    assert settings.load(Toy, told(PROFILE=None, PUBLIC_URL="https://iacs.example")).profile == "production"
+
+
+def test_settings_do_not_change_and_do_not_show_their_secrets() -> None:
+    loaded = settings.load(Toy, told())
+
+    with pytest.raises(ValidationError):
+        loaded.api_port = 1
+    assert "hush" not in repr(loaded)
+    assert repr(bytes(range(32))) not in repr(loaded)
