@@ -57,6 +57,8 @@ class Transaction:
     """What never changes once it is read (a published community version): kept as long as the database is open."""
     outbox: list[Any] = field(default_factory=list)
     audit: list[Any] = field(default_factory=list)
+    after_commit: list[Callable[[], None]] = field(default_factory=list)
+    """Called once the commit has held, to wake whoever waits for what it brings. Never a place for effects."""
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
@@ -141,6 +143,8 @@ class Database:
                     await connection.invalidate()
         if tx.outbox:
             self._wake.set()
+        for wake in tx.after_commit:
+            wake()
 
     async def connect(self, **server_settings: str) -> Any:
         """Return a direct asyncpg connection outside the pool, for locks and LISTEN."""

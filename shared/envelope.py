@@ -21,6 +21,11 @@ SEQUENCE_DIGITS = 20
 _ATTRIBUTE = re.compile(r"[a-z0-9]{1,20}\Z")
 _TYPE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+\Z")
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(datetime)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]", re.ASCII)
+_COUNT = re.compile(r"[0-9]{1,20}\Z")
+_MAXIMUM_COUNT = 2**63 - 1  # What a bigint holds.
+_MAXIMUM_LENGTH = 1024
+"""In characters. Ids and subjects stand in indexes, and PostgreSQL refuses longer ones there."""
 _STRUCTURED = "application/cloudevents"
 
 Headers = list[tuple[str, bytes]]
@@ -114,24 +119,43 @@ def _texts(raw_headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
             texts[name] = raw.decode()
         except UnicodeDecodeError as error:
             raise BadRecordError(f"header {name!r} is not UTF-8") from error
+        _refuse_unstorable(f"header {name!r}", name + texts[name])
     return texts
+
+
+def _refuse_unstorable(what: str, text: str) -> None:
+    """Refuse what PostgreSQL cannot hold: a record must be parked when its handling fails, and then is a row."""
+    if "\0" in text:
+        raise BadRecordError(f"{what} has a NUL")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise BadRecordError(f"{what} has half a character")
 
 
 def _structured(value: bytes | None) -> tuple[dict[str, str], bytes | None]:
     try:
         whole = json.loads(value or b"")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadRecordError("a structured event must be JSON") from error
     if not isinstance(whole, dict):
         raise BadRecordError("a structured event must be a JSON object")
     data = whole.pop("data", None)
-    return {name: str(text) for name, text in whole.items()}, None if data is None else json.dumps(data).encode()
+    attributes: dict[str, str] = {}
+    for name, it in whole.items():
+        if isinstance(it, str):
+            _refuse_unstorable(f"attribute {name!r}", it)
+        elif it is not None and not isinstance(it, int):
+            raise BadRecordError(f"attribute {name!r} must be text, a whole number or a truth value")
+        if it is not None:  # A null attribute is an absent one.
+            attributes[name] = it if isinstance(it, str) else json.dumps(it)
+    return attributes, None if data is None else json.dumps(data).encode()
 
 
 def _envelope(attributes: Mapping[str, str], traceparent: str) -> Envelope:
-    for name in attributes:
+    for name, text in attributes.items():
         if not _ATTRIBUTE.match(name):
             raise BadRecordError(f"attribute name {name!r} must be 1 to 20 of a-z and 0-9")
+        if len(text) > _MAXIMUM_LENGTH:
+            raise BadRecordError(f"attribute {name} is longer than {_MAXIMUM_LENGTH} characters")
     for name in ("specversion", "id", "source", "type", "subject", "time", "partitionkey"):
         if not attributes.get(name):
             raise BadRecordError(f"attribute {name} is missing or empty")
@@ -161,7 +185,7 @@ def _moment(text: str) -> datetime:
         time = _MOMENT.validate_python(text)
     except ValidationError as error:
         raise BadRecordError("time must be RFC 3339 with an offset") from error
-    if time.tzinfo is None:
+    if time.tzinfo is None or not _DATE.match(text):  # Pydantic also takes seconds since the epoch.
         raise BadRecordError("time must be RFC 3339 with an offset")
     return time
 
@@ -181,6 +205,6 @@ def _optional_count(attributes: Mapping[str, str], name: str) -> int | None:
     text = attributes.get(name)
     if text is None:
         return None
-    if not text.isdecimal():
-        raise BadRecordError(f"attribute {name} must be digits")
+    if not _COUNT.match(text) or int(text) > _MAXIMUM_COUNT:
+        raise BadRecordError(f"attribute {name} must be digits, and at most {_MAXIMUM_COUNT}")
     return int(text)

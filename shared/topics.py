@@ -4,6 +4,7 @@
 Source: architecture 4.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +18,11 @@ from shared.contracts import approval, directory, notification, registration
 PARTITION_COUNT = 12
 
 _KEPT_DELETED = timedelta(days=90)
+_EXISTS = 36
+"""Kafka's code for "already exists": somebody else has made it since we looked."""
+_NOT_YET = (3, 5)
+"""Kafka's codes for "unknown" and for "has no leader"."""
+_ASK_AGAIN_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -77,19 +83,28 @@ async def apply(
     try:
         existing = set(await admin.list_topics())
         missing = [topic for topic in wanted if topic.name not in existing]
+        made: list[str] = []
         if missing:
             answer = await admin.create_topics(
                 [NewTopic(topic.name, partition_count, replication, topic_configs=topic.settings) for topic in missing]
             )
-            failed = [f"{name}: {text}" for name, code, text in answer.topic_errors if code not in (0, 36)]
+            made = [name for name, code, _ in answer.topic_errors if code == 0]
+            failed = [f"{name}: {text}" for name, code, text in answer.topic_errors if code not in (0, _EXISTS)]
             if failed:
                 raise TopicDriftError("; ".join(failed))
-        present = [topic for topic in wanted if topic.name in existing]
+            await _until_known(admin, [topic.name for topic in missing])
+        present = [topic for topic in wanted if topic.name not in made]
         if present:
             await _refuse_drift(admin, present, partition_count)
-        return [topic.name for topic in missing]
+        return made
     finally:
         await admin.close()
+
+
+async def _until_known(admin: AIOKafkaAdminClient, names: list[str]) -> None:
+    """Wait until the broker names what it has just made: until then it would seem to be missing."""
+    while any(found["error_code"] in _NOT_YET for found in await admin.describe_topics(names)):
+        await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
 
 async def _refuse_drift(admin: AIOKafkaAdminClient, present: list[Topic], partition_count: int) -> None:

@@ -225,7 +225,7 @@ def build(
     """Return the application of one service, everything below /<service>.
 
     `needs_replicas` are the state topics without which it would answer wrongly; `larger_bodies` maps
-    the end of a path to how many bytes may be sent there.
+    patterns of whole paths to how many bytes may be sent there.
     """
 
     @asynccontextmanager
@@ -295,6 +295,8 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def plain(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, Refusal):  # FastAPI makes a 400 of whatever stops it reading a body.
+            return problem(error.__cause__)
         if error.status_code == 404:
             return problem(Refusal("not_found"))
         content = {
@@ -343,7 +345,8 @@ class _Edge:
         with telemetry.tracing(telemetry.Trace(traceparent=traceparent)):
             try:
                 limit = next(
-                    (size for end, size in self._larger.items() if scope["path"].endswith(end)), MAXIMUM_BODY_BYTES
+                    (size for pattern, size in self._larger.items() if re.fullmatch(pattern, scope["path"])),
+                    MAXIMUM_BODY_BYTES,
                 )
                 announced = int(headers.get(b"content-length", b"0") or 0)
                 if announced > limit:

@@ -94,6 +94,8 @@ class Request:
     """How many fallback steps of the stage were added to its queues."""
     voter_ids: tuple[PersonId, ...]
     """Who has approved this stage in this round, while its quorum is not reached."""
+    absent_since: datetime | None
+    """Since when nobody is known who could decide it."""
     expires_at: datetime
     decided: DecidedBy | None
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import Table, and_, delete, exists, func, literal, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
@@ -31,6 +32,7 @@ from services.approval.tables import (
 )
 from shared.contracts.community import Holding, QueueOf, Surroundings
 from shared.database import Transaction
+from shared.errors import Refusal
 from shared.ids import PersonId, PlaceId, RequestId
 from shared.replicas import newer
 
@@ -159,10 +161,12 @@ async def save_decision(
     answer: dict[str, Any],
     approved_event_id: UUID | None,
 ) -> None:
-    """Write a decision and where the request stands then, in one statement."""
+    """Write a decision and where the request stands then, in one statement.
+
+    Raises idempotency_key_reused when the same approver decides another request under this key meanwhile.
+    """
     is_deciding = made.state in (State.APPROVED, State.DENIED) and made.verdict is not domain.Verdict.RETRY
-    await tx.raw.execute(
-        _SAVE_DECISION,
+    values = (
         before.id,
         decision_id,
         before.stage,
@@ -188,6 +192,12 @@ async def save_decision(
         approved_event_id,
         made.state.is_final,
     )
+    try:
+        await tx.raw.execute(_SAVE_DECISION, *values)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "uq_decision_key":
+            raise
+        raise Refusal("idempotency_key_reused") from error
 
 
 async def find_prior(tx: Transaction, approver_id: PersonId, key: str) -> Prior | None:
@@ -217,6 +227,7 @@ def _request(row: Any) -> domain.Request:
         version=row["version"],
         steps_added=row["steps_added"],
         voter_ids=tuple(row["voter_ids"]),
+        absent_since=row["absent_since"],
         expires_at=row["expires_at"],
         decided=decided,
     )
@@ -325,12 +336,15 @@ async def stop_timers(tx: Transaction, request_id: RequestId) -> None:
 
 
 async def claim_due_timer(tx: Transaction) -> Any | None:
-    """Take the timer that is due longest and that nobody else has taken, or None."""
+    """Take the timer that is due longest and whose request nobody else holds, or None."""
     row = await tx.one(
         select(timer)
+        .join(request, request.c.id == timer.c.request_id)
         .where(timer.c.due_at <= tx.now)
         .order_by(timer.c.due_at)
         .limit(1)
+        # The request too: who decides holds it and then stops its timers, so to wait for it with the
+        # timer in hand would be to wait for each other.
         .with_for_update(skip_locked=True)
     )
     if row is not None:
@@ -410,8 +424,8 @@ async def name_approvers(tx: Transaction, at: domain.Request) -> list[PersonId]:
     return sorted(row.person_id for row in added.all())
 
 
-async def list_requests_gaining(tx: Transaction, person_ids: Sequence[UUID]) -> list[RequestId]:
-    """Return pending requests that some of these persons may decide and were not told of."""
+async def list_requests_gaining(tx: Transaction, person_ids: Sequence[UUID] | None = None) -> list[RequestId]:
+    """Return pending requests that some of these persons, or anybody, may decide and were not told of."""
     untold = ~exists().where(
         named.c.request_id == queue.c.request_id,
         named.c.stage == queue.c.stage,
@@ -421,7 +435,7 @@ async def list_requests_gaining(tx: Transaction, person_ids: Sequence[UUID]) -> 
     rows = await tx.rows(
         _eligible()
         .where(
-            assignment.c.person_id.in_(person_ids),
+            true() if person_ids is None else assignment.c.person_id.in_(person_ids),
             queue.c.place_kind != "community",
             request.c.state == State.PENDING.value,
             untold,

@@ -1,4 +1,4 @@
-"""Time comes in: deadlines fire, absence is looked for, requests wait for their community."""
+"""Time comes in: deadlines fire, absence and the overlooked are looked for, requests wait for their community."""
 
 from services.approval import usecases
 from shared.worker import Chore
@@ -12,5 +12,6 @@ def chores() -> list[Chore]:
     return [
         Chore("fire timers", 0.5, usecases.fire_timer),
         Chore("look for absence", ABSENCE_EVERY_SECONDS, usecases.look_for_absence),
+        Chore("name who was overlooked", ABSENCE_EVERY_SECONDS, usecases.name_overlooked),
         Chore("route what was unrouted", 1, usecases.route_unrouted),
     ]

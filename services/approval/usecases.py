@@ -294,9 +294,9 @@ async def _begin_next_stage(
 
 
 async def note_grant(tx: Transaction, request_id: RequestId, round_: int) -> None:
-    """The directory has granted it: the request is done."""
+    """The directory has granted it: the request is done. An answer to another round changes nothing."""
     request = await store.lock_request(tx, request_id)
-    if request is None or request.state.is_final:
+    if request is None or request.state is not State.APPROVED or request.round != round_:
         return
     await store.save_request(tx, request_id, state=State.GRANTED.value, version=request.version + 1, ended_at=tx.now)
     await store.close_queues(tx, request_id)
@@ -406,7 +406,21 @@ async def _add_step(
 
 async def name_newcomers(tx: Transaction, person_ids: Sequence[UUID]) -> None:
     """Tell people who can act in a role now of the older work that waits for them. Source: R8."""
-    for request_id in await store.list_requests_gaining(tx, person_ids):
+    await _name_gained(tx, await store.list_requests_gaining(tx, person_ids))
+
+
+async def name_overlooked(tx: Transaction) -> int:
+    """Tell approvers whom nobody has told yet.
+
+    A request that is opened and a role that is heard of at the same moment do not see each other,
+    so neither transaction names that approver. Source: R8.
+    """
+    await _name_gained(tx, await store.list_requests_gaining(tx))
+    return 0
+
+
+async def _name_gained(tx: Transaction, request_ids: Sequence[RequestId]) -> None:
+    for request_id in request_ids:
         request = await store.lock_request(tx, request_id)
         if request is not None and request.state is State.PENDING:
             await _announce_awaiting(tx, request, always=False)
@@ -429,7 +443,12 @@ async def look_for_absence(tx: Transaction) -> int:
 
 async def _add_next_step(tx: Transaction, request_id: RequestId) -> None:
     request = await store.lock_request(tx, request_id)
-    if request is None or request.state is not State.PENDING:
+    # Another worker may have looked meanwhile: what it added has its own time to be found absent.
+    if (
+        request is None
+        or request.state is not State.PENDING
+        or not domain.is_absence_sure(request.absent_since, tx.now)
+    ):
         return
     community, kind = await _rules_of(tx, request)
     stage = kind.stage(request.stage)

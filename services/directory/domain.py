@@ -59,6 +59,8 @@ def refusal_of_grant(community: Community, kind: Kind, place_id: UUID, scope_id:
         return "duplicate_organization"
     if found.is_group_name_taken:
         return "group_name_taken"
+    if any(held.role == kind.role and held.place_id == place_id for held in found.holdings):
+        return "role_conflict"  # They hold this very role there already.
     return rules.role_conflict(community, kind.role, place_id, scope_id, found.holdings, found.seats_taken)
 
 

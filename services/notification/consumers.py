@@ -33,7 +33,7 @@ def _registration(handle: Handlers, ring: Callable[[], None]) -> None:
         person_id = PersonId(it.person_id) if it.person_id else None
         is_known = it.purpose == "sign_in_needed"
         await usecases.hear(tx, domain.CodeAsked(about, it.email, is_known, person_id, it.code_sealed, it.expires_at))
-        ring()
+        tx.after_commit.append(ring)
 
     @handle(registration.RequestSubmitted)
     async def submitted(tx: Transaction, it: registration.RequestSubmitted) -> None:
@@ -54,13 +54,13 @@ def _registration(handle: Handlers, ring: Callable[[], None]) -> None:
             it.group.name if it.group else None,
         )
         await usecases.hear(tx, domain.Submitted(about, it.applicant.person_id, it.documents_needed, it.submitted_at))
-        ring()
+        tx.after_commit.append(ring)
 
 
 def _approval(handle: Handlers, ring: Callable[[], None]) -> None:
     async def hear(tx: Transaction, fact: domain.Fact) -> None:
         await usecases.hear(tx, fact)
-        ring()
+        tx.after_commit.append(ring)
 
     @handle(approval.RequestOpened)
     async def opened(tx: Transaction, it: approval.RequestOpened) -> None:
@@ -104,13 +104,13 @@ def _directory(handle: Handlers, ring: Callable[[], None]) -> None:
     async def granted(tx: Transaction, it: directory.GrantApplied) -> None:
         about = domain.RequestFacts(it.request_id, it.scope_id, place_id=it.place_id)
         await usecases.hear(tx, domain.Granted(about, it.person_id, it.account_issued, it.applied_at))
-        ring()
+        tx.after_commit.append(ring)
 
     @handle(directory.GrantRefused)
     async def refused(tx: Transaction, it: directory.GrantRefused) -> None:
         about = domain.RequestFacts(it.request_id, it.scope_id)
         await usecases.hear(tx, domain.GrantRefused(about, it.round, it.reason, it.refused_at))
-        ring()
+        tx.after_commit.append(ring)
 
     @handle(directory.AccountIssued)
     async def account_issued(tx: Transaction, it: directory.AccountIssued) -> None:
@@ -119,7 +119,7 @@ def _directory(handle: Handlers, ring: Callable[[], None]) -> None:
             tx,
             domain.AccountIssued(it.person_id, it.community_id, it.request_id, it.link_sealed, it.link_expires_at),
         )
-        ring()
+        tx.after_commit.append(ring)
 
     @handle(directory.PasswordLinkAsked)
     async def link_asked(tx: Transaction, it: directory.PasswordLinkAsked) -> None:
@@ -127,7 +127,7 @@ def _directory(handle: Handlers, ring: Callable[[], None]) -> None:
         await usecases.hear(
             tx, domain.LinkAsked(it.person_id, it.community_id, it.link_id, it.link_sealed, it.link_expires_at)
         )
-        ring()
+        tx.after_commit.append(ring)
 
 
 def _people_and_places(handle: Handlers, ring: Callable[[], None]) -> None:
@@ -146,7 +146,7 @@ def _people_and_places(handle: Handlers, ring: Callable[[], None]) -> None:
             for change in changes
         ]
         await usecases.learn_people(tx, rows)
-        ring()
+        tx.after_commit.append(ring)
 
     @handle.state(directory.OrganizationState)
     async def organizations(tx: Transaction, changes: Sequence[Change[directory.OrganizationState]]) -> None:
@@ -158,7 +158,7 @@ def _people_and_places(handle: Handlers, ring: Callable[[], None]) -> None:
                 if change.now
             ],
         )
-        ring()
+        tx.after_commit.append(ring)
 
     @handle.state(directory.GroupState)
     async def groups(tx: Transaction, changes: Sequence[Change[directory.GroupState]]) -> None:
@@ -170,7 +170,7 @@ def _people_and_places(handle: Handlers, ring: Callable[[], None]) -> None:
                 if change.now
             ],
         )
-        ring()
+        tx.after_commit.append(ring)
 
 
 def _readers(handle: Handlers) -> None:

@@ -6,7 +6,7 @@ A mail is claimed in one transaction, sent outside of it, and its fate recorded 
 import asyncio
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -23,7 +23,6 @@ SENDERS = 3
 CLAIMED_AT_ONCE = 16
 LEASE_SECONDS = 60.0
 POLL_SECONDS = 0.5
-_LOOKS_SECONDS = (0.005, 0.01, 0.02, 0.04, 0.08)
 _RECORD_AGAIN_SECONDS = 0.5
 
 
@@ -68,7 +67,6 @@ class Sender:
         self._mail_from = mail_from
         self._public_url = public_url
         self._lease_seconds = lease_seconds
-        self._looks: Iterator[float] = iter(())
 
     async def work(self) -> int:
         """Send what is due, or rest until something may be. Never asks its caller for a rest."""
@@ -93,16 +91,8 @@ class Sender:
         return batch.looked_at_count
 
     async def _rest(self) -> None:
-        """Rest for a moment, or longer when nothing has been heard of.
-
-        The bell rings inside a transaction whose commit is still to come: a few looks follow it.
-        """
-        pause = next(self._looks, None)
-        if pause is not None:
-            await asyncio.sleep(pause)
-        elif await self._bell.heard(POLL_SECONDS):
-            self._looks = iter(_LOOKS_SECONDS)
-        else:
+        """Rest until something may be due; without news for a while, give the connection back."""
+        if not await self._bell.heard(POLL_SECONDS):
             await self._post.quit()
 
     async def _send_all(self, claimed: Sequence[store.Claimed], lease_ends_at: float) -> None:

@@ -1,16 +1,14 @@
 """What registration answers over HTTP: what can be asked for, filing, proof, documents, status."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
-from fastapi.routing import APIRoute
 from pydantic import Field, JsonValue
 from starlette.requests import ClientDisconnect
-from starlette.types import Message
 
 from services.registration import files, keys, store, usecases
 from services.registration.domain import fields
@@ -24,9 +22,7 @@ from shared.errors import Refusal
 from shared.ids import DocumentId, PersonId, PlaceId, RequestId, ScopeId, new_id
 from shared.tokens import Caller, NotAToken, Verifier
 
-LARGER_BODIES: Mapping[str, int] = {"": files.LARGEST_BYTES}
-"""A document's path ends with a code of its community, so the edge lets all paths through and
-`_SmallBody` holds every other call to the usual limit."""
+LARGER_BODIES: Mapping[str, int] = {r"/registration/v1/requests/[^/]+/documents/[^/]+": files.LARGEST_BYTES}
 
 _NO_STORE = {"cache-control": "no-store"}
 _SAFE_DOWNLOAD = {
@@ -241,7 +237,7 @@ def routes(db: Database, verifier: Verifier, ring: Keyring, kept: Files) -> APIR
 
 
 def _communities(db: Database) -> APIRouter:
-    router = APIRouter(tags=["communities"], route_class=_SmallBody)
+    router = APIRouter(tags=["communities"])
 
     @router.get("/communities")
     async def list_communities() -> CommunitiesView:
@@ -263,7 +259,7 @@ def _communities(db: Database) -> APIRouter:
 
 
 def _requests(db: Database, verifier: Verifier, ring: Keyring) -> APIRouter:
-    router = APIRouter(tags=["requests"], route_class=_SmallBody)
+    router = APIRouter(tags=["requests"])
     identified = Depends(web.identified(verifier))
     signed_in = Depends(web.signed_in(verifier))
 
@@ -467,31 +463,6 @@ def _documents(db: Database, verifier: Verifier, ring: Keyring, kept: Files) -> 
 
 
 # --- Calls ----------------------------------------------------------------------------------------
-
-
-class _SmallBody(APIRoute):
-    """A route that takes the usual 64 KiB, although the service's edge lets documents through."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler behind a limit."""
-        handle = super().get_route_handler()
-
-        async def limited(request: Request) -> Response:
-            read = 0
-
-            async def receive() -> Message:
-                nonlocal read
-                message = await request.receive()
-                read += len(message.get("body", b""))
-                if read > web.MAXIMUM_BODY_BYTES:
-                    raise Refusal("too_large")
-                return message
-
-            small = Request(request.scope, receive)
-            await small.body()  # Here, where a refusal is still one: FastAPI would call it a parsing error.
-            return await handle(small)
-
-        return limited
 
 
 def _or_200(model: type[web.View], description: str, *codes: str) -> dict[int | str, dict[str, Any]]:

@@ -315,7 +315,8 @@ def _reachable_roles(community: Community) -> set[str]:
         more = {
             kind.role
             for kind in community.kinds
-            if all(any(d.role in reachable and d.may_approve for d in stage.chain) for stage in kind.stages)
+            if (kind.needs_holder_of is None or kind.needs_holder_of in reachable)
+            and all(any(d.role in reachable and d.may_approve for d in stage.chain) for stage in kind.stages)
         }
         if more <= reachable:
             return reachable

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # Ships no types.
+import psutil
 
 from shared.platform import ports, state, watcher
 

@@ -34,14 +34,20 @@ SETTINGS = {
     "log_error_verbosity": "terse",
 }
 
+FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
 
 class Postgres(Part):
     """A PostgreSQL server on the loopback address, reached with a password only."""
 
     end_signal = signal.SIGINT  # "Fast": SIGTERM would wait for the last client to leave.
 
-    def __init__(self, data: Path, claims: ports.Ports) -> None:
+    def __init__(self, data: Path, claims: ports.Ports, *, durable: bool = True) -> None:
+        """Prepare the server; one that is not `durable` is for tests whose data folder goes with them."""
         super().__init__("postgres", data, claims)
+        self._settings = SETTINGS if durable else {**SETTINGS, **FORGETFUL}
+        if not durable:
+            self.end_signal = signal.SIGQUIT  # "Immediate": nothing is written that nobody will read.
         self.port: int | None = None
         self._folder = data / "postgres"
         self._password = data / "secrets" / "postgres"
@@ -96,7 +102,7 @@ class Postgres(Part):
         # be a stranger's, and PostgreSQL would refuse to start beside that.
         status = self._folder / "postmaster.pid"
         status.unlink(missing_ok=True)
-        settings = [word for key, value in SETTINGS.items() for word in ("-c", f"{key}={value}")]
+        settings = [word for key, value in self._settings.items() for word in ("-c", f"{key}={value}")]
         self._launch(
             [PROGRAMS / "postgres", "-D", self._folder, "-p", str(port), *settings],
             folder=self._folder,

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psutil  # type: ignore[import-untyped]  # Ships no types.
+import psutil
 
 from shared.platform import part, ports, state
 from shared.platform.kafka import Kafka
@@ -18,11 +18,14 @@ from shared.platform.postgres import Postgres
 class Stack:
     """What the services stand on. One stack per data folder at a time; nothing of it outlives its owner."""
 
-    def __init__(self, data: Path, *, faults: bool = False) -> None:
-        """Prepare a stack; `faults` lets the mail server be told to misbehave."""
+    def __init__(self, data: Path, *, faults: bool = False, durable: bool = True) -> None:
+        """Prepare a stack; `faults` lets the mail server be told to misbehave.
+
+        One that is not `durable` may lose its data when it stops: it is for tests.
+        """
         self.data = data.absolute()
         self.ports = ports.Ports(self.data)
-        self.postgres = Postgres(self.data, self.ports)
+        self.postgres = Postgres(self.data, self.ports, durable=durable)
         self.kafka = Kafka(self.data, self.ports)
         self.mail = MailServer(self.data, self.ports, faults=faults)
         self._owner = state.Lock(self.data / "owner")

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-import psutil  # type: ignore[import-untyped]  # Ships no types.
+import psutil
 
 from shared.platform import embedded, part, ports, state
 from shared.platform.gateway import Gateway

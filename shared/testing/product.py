@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,11 +151,9 @@ class Product:
         """Return every record of these topics (of all, if none is named), partition by partition."""
         return asyncio.run(_records(self.kafka_servers, names or tuple(topics.BY_NAME)))
 
-    def send(
-        self, topic: str, *, value: bytes | None, headers: list[tuple[str, bytes | None]], partition: int = 0
-    ) -> None:
-        """Put a record on a topic, whatever it holds."""
-        asyncio.run(_send(self.kafka_servers, topic, value, headers, partition))
+    def send(self, topic: str, records: Sequence[tuple[bytes | None, list[tuple[str, bytes | None]]]]) -> None:
+        """Put records (value, headers) on every partition of a topic, whatever they hold."""
+        asyncio.run(_send(self.kafka_servers, topic, records))
 
     def logs(self) -> dict[str, str]:
         """Return the log of every part."""
@@ -224,12 +222,16 @@ async def _records(servers: str, names: tuple[str, ...]) -> list[Record]:
 
 
 async def _send(
-    servers: str, topic: str, value: bytes | None, headers: list[tuple[str, bytes | None]], partition: int
+    servers: str, topic: str, records: Sequence[tuple[bytes | None, list[tuple[str, bytes | None]]]]
 ) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=servers, acks="all")
     await producer.start()
     try:
-        await producer.send_and_wait(topic, value=value, headers=headers, partition=partition)
+        for place in _places((topic,)):
+            for value, headers in records:
+                await producer.send_and_wait(
+                    topic, key=b"a key", value=value, headers=headers, partition=place.partition
+                )
     finally:
         await producer.stop()
 

@@ -105,6 +105,7 @@ def a_request(kind: str = "administer_group", **changes: Any) -> domain.Request:
         "version": 3,
         "steps_added": 0,
         "voter_ids": (),
+        "absent_since": None,
         "expires_at": NOON + timedelta(days=44),
         "decided": None,
     }

@@ -5,12 +5,20 @@ from datetime import timedelta
 
 import pytest
 
-from services.approval import tables, usecases
+from services.approval import domain, tables, usecases
 from services.approval.domain import Verdict
 from shared.contracts import approval
 from shared.errors import Refusal
 from shared.testing.waiting import someone_waits_for_a_lock
-from tests.approval.builders import ADMINISTRATOR, BACKUP, COMMUNITY, HELP_DESK, SECURITY_OFFICIAL, new_person
+from tests.approval.builders import (
+    ADMINISTRATOR,
+    BACKUP,
+    COMMUNITY,
+    HELP_DESK,
+    SECURITY_OFFICIAL,
+    a_submission,
+    new_person,
+)
 from tests.approval.desk import Account, Desk
 
 
@@ -71,24 +79,18 @@ async def test_nobody_is_named_for_what_is_decided(desk: Desk) -> None:
     assert await desk.named(request_id) == [[official]]
 
 
-async def test_who_became_an_approver_while_the_request_was_opened_is_named_in_the_next_look(desk: Desk) -> None:
+async def test_who_became_an_approver_while_the_request_was_opened_is_named_afterwards(desk: Desk) -> None:
     place, backup = await desk.place(), new_person()
     await desk.hear(desk.account(backup))
     async with desk.db.begin() as tx:  # Neither of the two transactions sees what the other writes.
-        it = await _open_in(tx, place.id)
+        opened = a_submission("create_provider_group", scope_id=place.id)
+        await usecases.open_request(tx, opened)
         await desk.hear(desk.assignment(backup, BACKUP, place.id))
-    assert await desk.named(it) == [[]]
-    await desk.look()
-    await desk.look()
-    assert await desk.named(it) == [[], [backup]]
-
-
-async def _open_in(tx: object, scope_id: object) -> object:
-    from tests.approval.builders import a_submission
-
-    it = a_submission("create_provider_group", scope_id=scope_id)
-    await usecases.open_request(tx, it)
-    return it.request_id
+    assert await desk.named(opened.request_id) == [[]]
+    for _ in range(2):
+        async with desk.db.begin() as tx:
+            await usecases.name_overlooked(tx)
+    assert await desk.named(opened.request_id) == [[], [backup]]
 
 
 # --- Absence --------------------------------------------------------------------------------------
@@ -221,7 +223,7 @@ async def test_a_decision_made_during_the_look_leaves_nothing_to_escalate(desk: 
             await usecases.look_for_absence(tx)
 
     async with desk.db.begin() as tx:
-        order = usecases.domain.Order(Verdict.APPROVE, None, 1)
+        order = domain.Order(Verdict.APPROVE, None, 1)
         await usecases.decide_request(tx, request_id, official, order, key=None, body_sha256=b"")
         looking = asyncio.create_task(look())
         await someone_waits_for_a_lock(desk.db)

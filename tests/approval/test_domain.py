@@ -1,6 +1,6 @@
 """The rules of deciding, without anything around them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import combinations
@@ -96,14 +96,12 @@ WRONGS: list[tuple[str, Callable[[Situation], Situation], str]] = [
 _SAME_THING = [{"no version", "an old version"}]
 
 
-def pairs() -> list[object]:
-    found = []
+def pairs() -> Iterator[object]:
     for first, second in combinations(WRONGS, 2):
         names = {first[0], second[0]}
         if names in _SAME_THING or all("already" in name for name in names):
             continue
-        found.append(pytest.param(first, second, id=f"{first[0]} + {second[0]}"))
-    return found
+        yield pytest.param(first, second, id=f"{first[0]} + {second[0]}")
 
 
 def test_nothing_stands_against_the_situation_that_the_others_spoil() -> None:
@@ -116,7 +114,7 @@ def test_each_wrong_has_its_answer(wrong: tuple[str, Callable[[Situation], Situa
     assert spoil(a_situation()).answer() == answer
 
 
-@pytest.mark.parametrize(("first", "second"), pairs())
+@pytest.mark.parametrize(("first", "second"), [*pairs()])
 def test_of_two_wrongs_the_first_is_answered(
     first: tuple[str, Callable[[Situation], Situation], str],
     second: tuple[str, Callable[[Situation], Situation], str],

@@ -11,7 +11,7 @@ from services.approval.domain import Verdict
 from shared.contracts import approval
 from shared.contracts.community import Stage
 from shared.errors import Refusal
-from shared.ids import PersonId, RequestId
+from shared.ids import PersonId, PlaceId, RequestId
 from shared.tables import audit, outbox
 from shared.testing.waiting import someone_waits_for_a_lock
 from tests.approval.builders import (
@@ -198,12 +198,9 @@ async def test_an_approval_is_recorded_with_its_capacity_and_its_statement(desk:
         domain.STATEMENT,
     )
     (event,) = await desk.announced(approval.RequestApproved, request_id)
-    assert (event.decided_by, event.capacity.role, event.capacity.place_id, event.round, event.version) == (
-        official,
-        SECURITY_OFFICIAL,
-        place.id,
-        1,
-        2,
+    assert (event.decided_by, event.round, event.version) == (official, 1, 2)
+    assert event.capacity == approval.Capacity(
+        role=SECURITY_OFFICIAL, place_kind="organization", place_id=PlaceId(place.id)
     )
     assert await desk.open_queues(request_id) == []
     assert await desk.timers(request_id) == {"announce_again": row.decided_at + timedelta(minutes=10)}
@@ -520,7 +517,7 @@ async def test_a_close_is_final(desk: Desk) -> None:
 
 
 async def test_answers_that_come_again_late_or_of_an_older_round_change_nothing(desk: Desk) -> None:
-    place, request_id, official = await approved(desk)
+    _, request_id, official = await approved(desk)
 
     async def unchanged(*answers: object) -> None:
         before = await desk.request(request_id), await desk.said(request_id), await desk.timers(request_id)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # Ships no types.
+import psutil
 import pytest
 
 # As small as a service can be: it is ready, says who answered, and ends when told.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil  # type: ignore[import-untyped]  # Ships no types.
+import psutil
 import pytest
 
 from shared.platform import ports, state, supervisor

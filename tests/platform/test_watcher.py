@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # Ships no types.
+import psutil
 import pytest
 
 from shared.platform import state, watcher

@@ -11,7 +11,9 @@ from shared.ids import PersonId, PlaceId, RequestId, ScopeId, new_id
 NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 
 
-def a_request_expired(request_id: UUID | None = None, scope_id: UUID | None = None, *, version: int = 1) -> RequestExpired:
+def a_request_expired(
+    request_id: UUID | None = None, scope_id: UUID | None = None, *, version: int = 1
+) -> RequestExpired:
     """An event. `version` tells several of one request apart."""
     scope = ScopeId(scope_id or new_id())
     return RequestExpired(

@@ -1,13 +1,24 @@
 """What the tests of the shared floor need: a database with its tables, and nothing of any service's rules."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from shared.database import Database
+from shared.testing.databases import Databases
 
 
 @pytest.fixture
 async def database(database_of: Callable[[str], Awaitable[Database]]) -> Database:
     """A fresh database. Any service's will do: the tables of the shared floor are in each."""
     return await database_of("approval")
+
+
+@pytest.fixture(scope="session")
+async def one_database(databases: Databases) -> AsyncIterator[Database]:
+    """One database for all tests that keep apart by ids of their own: making one for each takes longer than they do."""
+    database = await asyncio.to_thread(databases.open, "approval")
+    await database.start()
+    yield database
+    await database.close()

@@ -145,9 +145,7 @@ def test_the_first_precondition_that_does_not_hold_is_the_answer(
         ([Holding(EU, OTHER_GROUP, HERE), Holding(UGA, GROUP, HERE)], EU, GROUP, "separation_of_duty"),
     ],
 )
-def test_nobody_holds_both_sides_of_a_decision(
-    held: list[Holding], role: str, place: UUID, answer: str | None
-) -> None:
+def test_nobody_holds_both_sides_of_a_decision(held: list[Holding], role: str, place: UUID, answer: str | None) -> None:
     assert role_conflict(SHIPPED, role, place, HERE, held, seats_taken=0) == answer
 
 
@@ -259,7 +257,9 @@ HEAD_DECIDES = {"deciders": [{"role": "HEAD", "held_in": "organization"}]}
             ["kinds: found: stage 1: HEAD is held in a organization, not in a community"],
         ),
         (
-            with_kind(stages=[DESK_DECIDES, {"deciders": [*DESK_DECIDES["deciders"], {"role": "LEAD", "held_in": "group"}]}]),
+            with_kind(
+                stages=[DESK_DECIDES, {"deciders": [*DESK_DECIDES["deciders"], {"role": "LEAD", "held_in": "group"}]}]
+            ),
             ["kinds: found: stage 2: LEAD is held in a group, but the request is about no group"],
         ),
         (with_kind(stages=[HEAD_DECIDES]), ["kinds: found: stage 1: ends with no queue that an operator can staff"]),

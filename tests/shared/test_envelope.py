@@ -292,7 +292,9 @@ def test_structured_mode_is_no_way_around_a_rule(changed: Mapping[str, object]) 
         read(structured(**changed))
 
 
-@pytest.mark.parametrize("value", [None, b"", b"[]", b"1", b"{", b"\xff", b"[" * 100_000, b'{"id":' + b"1" * 5000 + b"}"])
+@pytest.mark.parametrize(
+    "value", [None, b"", b"[]", b"1", b"{", b"\xff", b"[" * 100_000, b'{"id":' + b"1" * 5000 + b"}"]
+)
 def test_structured_mode_needs_a_json_object(value: bytes | None) -> None:
     with pytest.raises(BadRecordError):
         envelope.read([("content-type", b"application/cloudevents+json")], value)

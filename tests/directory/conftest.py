@@ -1,0 +1,48 @@
+"""A directory to speak to, on a fresh database."""
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import httpx
+import pytest
+
+from services.directory import main
+from services.directory.settings import DirectorySettings
+from shared import settings
+from shared.database import Database
+from tests.directory import builders
+from tests.directory.desk import ORIGIN, Desk
+
+KEY = urlsafe_b64encode(bytes(32)).decode()
+
+
+def client(db: Database, origin: str = ORIGIN) -> httpx.AsyncClient:
+    """Return a client of the directory's application at an origin."""
+    told = settings.load(
+        DirectorySettings,
+        {
+            "IACS_DIRECTORY_PROFILE": "embedded",
+            "IACS_DIRECTORY_DATABASE_URL": db.dsn,
+            "IACS_DIRECTORY_KAFKA_SERVERS": "localhost:1",
+            "IACS_DIRECTORY_API_PORT": "1234",
+            "IACS_DIRECTORY_PUBLIC_URL": origin,
+            "IACS_DIRECTORY_SECRET_KEY": KEY,
+            "IACS_DIRECTORY_FINGERPRINT_KEY": KEY,
+            "IACS_DIRECTORY_DATA_KEYS": json.dumps({"k1": KEY}),
+            "IACS_DIRECTORY_SEAL_KEY": json.dumps(builders.SEAL_KEY),
+            "IACS_DIRECTORY_NOTIFICATION_SEAL_KEY": json.dumps(dict(builders.KEYS.notification_jwk)),
+        },
+    )
+    app = main.application(told, db, None, with_api=True)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=origin)
+
+
+@pytest.fixture
+async def desk(database_of: Callable[[str], Awaitable[Database]]) -> AsyncIterator[Desk]:
+    """The directory and its API; it has the shipped community, one help desk person and a signing key."""
+    db = await database_of("directory")
+    async with client(db) as http:
+        it = Desk(db, http)
+        await it.prepare()
+        yield it
