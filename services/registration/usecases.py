@@ -11,7 +11,7 @@ from services.registration import files, keys, store
 from services.registration.domain import fields
 from services.registration.domain import requests as domain
 from services.registration.keys import Keyring
-from shared import audit, outbox, replicas, telemetry
+from shared import audit, names, outbox, replicas, telemetry
 from shared.contracts import registration as events
 from shared.contracts.community import Community, Kind, unmet_precondition
 from shared.database import Transaction
@@ -354,7 +354,7 @@ def _organization(ring: Keyring, draft: domain.Request, who: domain.Identity) ->
     ptans = data.get("ptans", ())
     return events.OrganizationData(
         legal_business_name=domain.text(data, "legal_business_name"),
-        normalised_name=fields.normalised_business_name(domain.text(data, "legal_business_name")),
+        normalised_name=names.normalise_business_name(domain.text(data, "legal_business_name")),
         tin_sealed=ring.seal_for_directory(tin),
         tin_fingerprint=ring.fingerprint("tin", tin),
         duplicate_key=ring.fingerprint("duplicate", *domain.duplicate_words(data)),
@@ -371,7 +371,7 @@ def _organization(ring: Keyring, draft: domain.Request, who: domain.Identity) ->
 
 def _group(data: domain.Values) -> events.GroupData:
     name = domain.text(data, "group_name")
-    return events.GroupData(name=name, normalised_name=fields.normalised_group_name(name))
+    return events.GroupData(name=name, normalised_name=names.normalise_name(name))
 
 
 async def load_kind(tx: Transaction, request: domain.Request) -> tuple[Community, Kind]:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.registration.domain import fields
+from shared import names
 
 TODAY = date(2026, 3, 1)
 ACCEPTED = [(rule, example) for rule in fields.RULES.values() for example in rule.accepts]
@@ -92,22 +93,22 @@ def test_who_was_born_on_a_leap_day_is_an_adult_from_the_first_of_march_on() -> 
 
 @pytest.mark.parametrize("other", ["XYZ CLINIC", "Xyz Clinic, L.L.C.", "xyz  clinic Co., Inc.", "Xyz-Clinic"])
 def test_businesses_meet_whatever_their_case_punctuation_or_legal_suffix(other: str) -> None:
-    assert fields.normalised_business_name(other) == fields.normalised_business_name("XYZ Clinic, Inc.")
+    assert names.normalise_business_name(other) == names.normalise_business_name("XYZ Clinic, Inc.")
 
 
 def test_a_business_that_is_called_like_a_legal_suffix_keeps_its_name() -> None:
-    assert fields.normalised_business_name("Co.") == "co"
+    assert names.normalise_business_name("Co.") == "co"
 
 
 def test_streets_meet_whatever_their_abbreviations() -> None:
-    assert fields.normalised_street("7500 Security Boulevard, Suite 12") == fields.normalised_street(
+    assert names.normalise_street("7500 Security Boulevard, Suite 12") == names.normalise_street(
         "7500 SECURITY BLVD. STE 12"
     )
 
 
 def test_group_names_meet_whatever_their_case_and_punctuation() -> None:
-    assert fields.normalised_group_name("Billing & Claims") == fields.normalised_group_name("billing AND claims!")
-    assert fields.normalised_group_name("Billing 1") != fields.normalised_group_name("Billing 2")
+    assert names.normalise_name("Billing & Claims") == names.normalise_name("billing AND claims!")
+    assert names.normalise_name("Billing 1") != names.normalise_name("Billing 2")
 
 
 def test_a_field_that_a_community_invents_may_hold_any_line_of_text() -> None:

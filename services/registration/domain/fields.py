@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from shared.names import normalise_business_name, normalise_name
+
 ADULT_YEARS = 18
 OLDEST_YEARS = 130
 
@@ -124,13 +126,13 @@ def person_name(typed: str) -> str | None:
 def business_name(typed: str) -> str | None:
     """Return a legal business name as it was typed."""
     text = _one_line(typed, most=200)
-    return text if text is not None and normalised_business_name(text) else None
+    return text if text is not None and normalise_business_name(text) else None
 
 
 def group_name(typed: str) -> str | None:
     """Return a user group's name as it was typed."""
     text = _one_line(typed, most=100)
-    return text if text is not None and normalised_group_name(text) else None
+    return text if text is not None and normalise_name(text) else None
 
 
 def line_of_address(typed: str) -> str | None:
@@ -142,37 +144,6 @@ def line_of_address(typed: str) -> str | None:
 def code(typed: str) -> str | None:
     """Return a stable code, as the community lists them."""
     return typed if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", typed) else None
-
-
-def normalised_business_name(name: str) -> str:
-    """Return the key under which equal businesses meet: no case, accents, punctuation or legal suffix."""
-    words = _words(name.replace("&", " and "))
-    while len(words) > 1 and _LEGAL_SUFFIXES.fullmatch(words[-1]):
-        words.pop()
-    return " ".join(words)
-
-
-def normalised_street(street: str) -> str:
-    """Return the key under which equal streets meet: as business names, with the usual abbreviations."""
-    return " ".join(_STREET_WORDS.get(word, word) for word in _words(street))
-
-
-def normalised_group_name(name: str) -> str:
-    """Return the key under which equal group names of one organization meet."""
-    return " ".join(_words(name.replace("&", " and ")))
-
-
-def normalised_person_name(name: str) -> str:
-    """Return the key under which one person's name meets itself."""
-    return " ".join(_words(name))
-
-
-def _words(text: str) -> list[str]:
-    """Split a text into words without case, accents and punctuation; "L.L.C." is one word."""
-    plain = unicodedata.normalize("NFKD", text)
-    plain = "".join(c for c in plain if not unicodedata.combining(c)).casefold()
-    plain = re.sub(r"[.'’]", "", plain)
-    return "".join(c if c.isalnum() else " " for c in plain).split()
 
 
 def _one_line(typed: str, *, most: int) -> str | None:
@@ -201,30 +172,6 @@ _STATES = re.compile(
     "A[KLRSZ]|C[AOT]|D[CE]|FL|G[AU]|HI|I[ADLN]|K[SY]|LA|M[ADEINOPST]|N[CDEHJMVY]|O[HKR]|P[AR]|RI|S[CD]|T[NX]|UT|V[AIT]"
     "|W[AIVY]"
 )
-_LEGAL_SUFFIXES = re.compile(
-    "inc|incorporated|llc|llp|lp|ltd|limited|co|company|corp|corporation|pllc|pc|pa|plc|chartered"
-)
-_STREET_WORDS: Mapping[str, str] = {
-    "alley": "aly",
-    "avenue": "ave",
-    "boulevard": "blvd",
-    "circle": "cir",
-    "court": "ct",
-    "drive": "dr",
-    "east": "e",
-    "highway": "hwy",
-    "lane": "ln",
-    "north": "n",
-    "parkway": "pkwy",
-    "place": "pl",
-    "road": "rd",
-    "south": "s",
-    "square": "sq",
-    "street": "st",
-    "suite": "ste",
-    "terrace": "ter",
-    "west": "w",
-}
 _EIN_PREFIXES = frozenset(
     word
     for line in Path(__file__).with_name("ein_prefixes.txt").read_text(encoding="utf-8").splitlines()

@@ -11,6 +11,7 @@ from typing import Literal
 from uuid import UUID
 
 from services.registration.domain import fields
+from shared import names
 from shared.contracts.community import Community, Kind
 from shared.errors import FieldFault, Refusal
 from shared.ids import PersonId, PlaceId, RequestId, ScopeId
@@ -164,7 +165,7 @@ def place_words(wish: Wish, place: Place) -> tuple[str, ...]:
     if wish.kind.effect == "activate_organization":
         return ("organization", *duplicate_words(wish.data))
     if wish.kind.effect == "create_group":
-        return ("group", str(place.scope_id), fields.normalised_group_name(text(wish.data, "group_name")))
+        return ("group", str(place.scope_id), names.normalise_name(text(wish.data, "group_name")))
     return (place.kind, str(place.id))
 
 
@@ -172,17 +173,17 @@ def duplicate_words(data: Values) -> tuple[str, ...]:
     """Return the words whose keyed hash is equal for equal organizations: TIN, name, ZIP5, street."""
     return (
         text(data, "tin"),
-        fields.normalised_business_name(text(data, "legal_business_name")),
+        names.normalise_business_name(text(data, "legal_business_name")),
         text(data, "zip_code")[:5],
-        fields.normalised_street(text(data, "street")),
+        names.normalise_street(text(data, "street")),
     )
 
 
 def identity_words(applicant: Mapping[str, str]) -> tuple[str, ...]:
     """Return the words whose keyed hash is equal for one person without an SSN. Source: domain 7."""
     return (
-        fields.normalised_person_name(applicant["given_name"]),
-        fields.normalised_person_name(applicant["family_name"]),
+        names.normalise_name(applicant["given_name"]),
+        names.normalise_name(applicant["family_name"]),
         applicant.get("birth_date", ""),
         applicant["email"].casefold(),
     )
