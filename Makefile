@@ -40,6 +40,7 @@ check: .venv/ready-dev ## Format, lint, types, import rules, generated files
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m services.contracts --check
+	@$(BIN)/python -m services.asyncapi --check
 	@$(BIN)/python deploy/lock.py --check
 
 format: .venv/ready-dev ## Format the code and mend what ruff can mend
@@ -50,8 +51,9 @@ lock: .venv/ready-dev ## Choose package and jar versions anew and write their ha
 	@$(BIN)/python deploy/lock.py
 	@$(BIN)/python -m shared.platform.jars
 
-contracts: .venv/ready-dev ## Write the JSON Schemas of the published language
+contracts: .venv/ready-dev ## Write the JSON Schemas and the AsyncAPI document of the published language
 	@$(BIN)/python -m services.contracts
+	@$(BIN)/python -m services.asyncapi
 
 ui-assets: ## Compile the style sheets anew (needs Node.js; never needed to install or run)
 	@sh shared/ui/source/build.sh

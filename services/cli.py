@@ -1,6 +1,7 @@
 """The `iacs` command: start and stop the product, tell its story, and do what operators do."""
 
 import asyncio
+import contextlib
 import importlib
 import json
 import os
@@ -21,11 +22,13 @@ community_commands = typer.Typer(no_args_is_help=True, help="Communities: who ma
 parked_commands = typer.Typer(
     no_args_is_help=True, help="Records that were set aside because they could not be applied."
 )
+event_commands = typer.Typer(no_args_is_help=True, help="What the services tell each other and other applications.")
 operator_commands = typer.Typer(no_args_is_help=True, help="What only operators do.")
 app.add_typer(database_commands, name="db")
 app.add_typer(topic_commands, name="topics")
 app.add_typer(community_commands, name="community")
 app.add_typer(parked_commands, name="parked")
+app.add_typer(event_commands, name="events")
 app.add_typer(operator_commands, name="operator")
 
 console = Console()
@@ -353,6 +356,67 @@ def discard_parked(service: ServiceName, parked_id: UUID, data: Data = DATA) -> 
         errors.print("It is not parked.")
         raise typer.Exit(1)
     console.print("Discarded.")
+
+
+@event_commands.command("tail")
+def tail_events(
+    topic: Annotated[list[str] | None, typer.Option(help="iacs.directory.v1, or directory; may be repeated")] = None,
+    type_part: Annotated[str | None, typer.Option("--type", help="A part of the type, as role.granted")] = None,
+    scope: Annotated[UUID | None, typer.Option(help="The organization (or other scope) it happened in")] = None,
+    request: Annotated[UUID | None, typer.Option(help="The request that led to it")] = None,
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Also what is there already")] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after so many")] = None,
+    internal: Annotated[
+        bool, typer.Option("--internal", help="Internal topics too, which hold names and addresses")
+    ] = False,
+    servers: Annotated[str | None, typer.Option(help="Kafka's address, if it was not started here")] = None,
+    data: Data = DATA,
+    as_json: Annotated[bool, typer.Option("--json", help="Print CloudEvents in JSON, one a line")] = False,
+) -> None:
+    """Print events as they come, until Ctrl-C. Reads without a trace: nobody else misses one."""
+    from aiokafka.errors import KafkaError  # noqa: PLC0415
+
+    from services import tail  # noqa: PLC0415
+
+    address = servers or _told(data).get("IACS_DIRECTORY_KAFKA_SERVERS")
+    if address is None:
+        errors.print("Nothing was started here: start it with `iacs up`, or name it with --servers.")
+        raise typer.Exit(2)
+    try:
+        names = tail.names(topic or [], with_internal=internal)
+    except ValueError as wrong:
+        errors.print(str(wrong))
+        raise typer.Exit(2) from None
+
+    async def show() -> None:
+        following = tail.follow(
+            address,
+            names,
+            tail.Wanted(type_part, scope, request),
+            from_beginning=from_beginning,
+            on_listening=lambda: errors.print(f"[dim]Listening to {', '.join(names)}[/dim]"),
+        )
+        shown_count = 0
+        async with contextlib.aclosing(following):
+            async for found in following:
+                if not as_json:
+                    console.print(tail.line(found), soft_wrap=True, highlight=False)
+                elif isinstance(found, tail.Seen):
+                    sys.stdout.write(tail.structured(found) + "\n")
+                    sys.stdout.flush()
+                else:
+                    errors.print(tail.line(found))
+                    continue
+                shown_count += 1
+                if shown_count == count:
+                    return
+
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(show())
+    except KafkaError as trouble:
+        errors.print(f"[red]Kafka does not answer at {address}:[/red] {type(trouble).__name__}")
+        raise typer.Exit(1) from None
 
 
 # --- How the commands reach what they need ------------------------------------------------------

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import func, select
 
 from shared.database import Transaction
 from shared.ids import new_id
@@ -62,17 +62,18 @@ async def seal(tx: Transaction) -> int:
     ).one_or_none()
     number, previous = (last.number, last.hash) if last else (0, _START)
     rows = await tx.rows(select(audit).where(audit.c.number.is_(None)).order_by(audit.c.position).limit(_BATCH))
-    sealed = []
+    sealed: list[tuple[UUID, int, bytes]] = []
     for row in rows:
         number += 1
         previous = _link(previous, number, row)
-        sealed.append({"row": row.id, "new_number": number, "new_hash": previous})
+        sealed.append((row.id, number, previous))
     if sealed:
-        await tx.execute(
-            update(audit)
-            .where(audit.c.id == bindparam("row"))
-            .values(number=bindparam("new_number"), hash=bindparam("new_hash")),
-            sealed,
+        await tx.raw.execute(
+            """
+            UPDATE audit SET number = s.number, hash = s.hash
+            FROM unnest($1::uuid[], $2::bigint[], $3::bytea[]) AS s (id, number, hash) WHERE audit.id = s.id
+            """,
+            *(list(column) for column in zip(*sealed, strict=True)),
         )
     return len(sealed)
 

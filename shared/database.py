@@ -35,8 +35,21 @@ NAMING = {
     "pk": "pk_%(table_name)s",
 }
 
-# Connection trouble, deadlocks and serialization, resources, locks not available, shutdown, I/O.
-_WORLD_CLASSES = ("08", "40", "53", "55", "57", "58")
+STATEMENT_SECONDS = 30
+# A process that stands still, or a machine that vanished, must not keep its locks: others wait for them.
+_NOBODY_WAITS_FOR_EVER = {
+    "idle_in_transaction_session_timeout": "15s",
+    "lock_timeout": "10s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+
+# Connection trouble, deadlocks and serialization, resources, locks not available, shutdown, I/O; and what a
+# failover or a migration under way looks like: a read-only or idle-ended session, no database, no entry.
+_WORLD = ("08", "25006", "25P03", "28", "3D", "40", "53", "55", "57", "58")
+_STALE_PLANS = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
 
 
 def new_metadata() -> MetaData:
@@ -102,7 +115,11 @@ class Database:
             # of the hot path meet; SQLAlchemy must not begin one of its own beside it.
             isolation_level="AUTOCOMMIT",
             hide_parameters=True,  # Errors are logged, and parameters are people's data.
-            connect_args={"timeout": 5, "server_settings": {"application_name": "iacs"}},
+            connect_args={
+                "timeout": 5,
+                "command_timeout": STATEMENT_SECONDS,
+                "server_settings": {"application_name": "iacs", **_NOBODY_WAITS_FOR_EVER},
+            },
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_dead_connection)
         self._memory: dict[Any, Any] = {}
@@ -132,12 +149,23 @@ class Database:
         async with self.engine.connect() as connection:
             raw = (await connection.get_raw_connection()).driver_connection
             assert raw is not None
+            cancelled: asyncio.CancelledError | None = None
             try:
                 async with raw.transaction():
                     tx = Transaction(connection, raw, now=self.clock(), memory=self._memory)
-                    yield tx
-                    if tx.outbox or tx.audit:
-                        await self._flush(tx)
+                    try:
+                        yield tx
+                        if tx.outbox or tx.audit:
+                            await self._flush(tx)
+                    except asyncio.CancelledError as error:
+                        cancelled = error
+                        raise
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                # A statement that is cancelled costs SQLAlchemy its connection, and asyncpg's rollback then
+                # fails. Seen as trouble around us it would be waited out, and who cancelled would wait for ever.
+                if cancelled is not None:
+                    raise cancelled from None
+                raise
             finally:
                 if raw.is_closed():
                     await connection.invalidate()
@@ -149,7 +177,10 @@ class Database:
     async def connect(self, **server_settings: str) -> Any:
         """Return a direct asyncpg connection outside the pool, for locks and LISTEN."""
         return await asyncpg.connect(
-            self.dsn, timeout=5, server_settings={"application_name": "iacs", **server_settings}
+            self.dsn,
+            timeout=5,
+            command_timeout=STATEMENT_SECONDS,
+            server_settings={"application_name": "iacs", **server_settings},
         )
 
     async def _wake_relay(self) -> None:
@@ -179,10 +210,12 @@ def is_worlds_fault(error: BaseException) -> bool:
     """
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or (error.orig is not None and is_worlds_fault(error.orig))
-    if isinstance(error, (OSError, TimeoutError, PoolTimeoutError, asyncpg.InterfaceError, DisconnectionError)):
+    if isinstance(error, asyncpg.InterfaceError):
+        return "closed" in str(error)  # Its others are mistakes of ours, like an argument too many.
+    if isinstance(error, (OSError, TimeoutError, PoolTimeoutError, DisconnectionError, *_STALE_PLANS)):
         return True
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    return isinstance(state, str) and state[:2] in _WORLD_CLASSES
+    return isinstance(state, str) and state.startswith(_WORLD)
 
 
 def is_unique_violation(error: BaseException, constraint: str) -> bool:

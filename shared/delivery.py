@@ -139,17 +139,19 @@ class Handlers:
             body_type = self._bodies.get(about.type)
             if body_type is None:
                 return _Item(record, about)
+            if issubclass(body_type, State) and about.entity_version is None:
+                raise BadRecordError("a state record must have an entityversion")
             if value is None:
                 if issubclass(body_type, Event):
                     raise BadRecordError("an event must have a body")
                 return _Item(record, about, is_known=True)
-            if issubclass(body_type, State) and about.entity_version is None:
-                raise BadRecordError("a state record must have an entityversion")
             return _Item(record, about, body_type.model_validate_json(value), is_known=True)
         except BadRecordError as error:
             return _Item(record, about, fault=str(error))
         except ValidationError as error:
             return _Item(record, about, fault=_without_content(error))
+        except Exception as error:  # Raised from here, it would cost the whole batch.
+            return _Item(record, about, fault=_said_without_content(error))
 
     async def apply_states(self, tx: Transaction, items: Iterable[_Item]) -> None:
         """Hand the latest state of each entity to its handler."""
@@ -207,33 +209,34 @@ class Delivery:
         for item in items:
             await self._take_one(item, wait)
 
-    async def replay(self, parked_id: UUID, *, by: str) -> str:
-        """Apply a parked record again, and then those that wait behind it. Returns its state.
+    async def park_unreadable(self, topic: str, partition: int, offset: int, error: BaseException) -> None:
+        """Park the place of a record that the Kafka client itself cannot decode: there are no bytes to keep."""
+        item = _Item(_Stored(topic, partition, offset, None, None, ()), fault=f"unreadable: {type(error).__name__}")
+        async with self._db.begin() as tx:
+            await self._apply(tx, [item])
 
-        When it fails again it stays parked under the new error.
+    async def replay(self, parked_id: UUID, *, by: str) -> str:
+        """Apply a parked record again, and all others of its subject with it, in their order. Returns its state.
+
+        One that fails again stays parked under the new error, and those behind it wait on.
         """
         async with self._db.begin() as tx:
-            row = await tx.one(select(parked).where(parked.c.id == parked_id, parked.c.resolved_at.is_(None)))
-        if row is None:
+            asked = await tx.one(select(parked).where(parked.c.id == parked_id, parked.c.resolved_at.is_(None)))
+        if asked is None:
             return "gone"
-        waiting = [row]
-        if row.subject is not None:
-            async with self._db.begin() as tx:
-                waiting = list(
-                    await tx.rows(
-                        select(parked)
-                        .where(
-                            parked.c.consumer == self._handlers.consumer,
-                            parked.c.subject == row.subject,
-                            parked.c.resolved_at.is_(None),
-                        )
-                        .order_by(parked.c.id)
-                    )
-                )
-        for each in waiting:
-            if not await self._replay_one(each, by):
-                return "parked" if each.id == parked_id else "replayed"
-        return "replayed"
+        if asked.subject is None:
+            return "replayed" if await self._replay_one(asked, by) else "parked"
+        # Looked for one by one: while this goes on, a consumer may put another behind them.
+        while (row := await self._first_open(asked.subject)) is not None and await self._replay_one(row, by):
+            pass
+        return "parked" if row is not None and row.id <= parked_id else "replayed"
+
+    async def _first_open(self, subject: str) -> Any | None:
+        mine = and_(parked.c.consumer == self._handlers.consumer, parked.c.subject == subject)
+        async with self._db.begin() as tx:
+            return await tx.one(
+                select(parked).where(mine, parked.c.resolved_at.is_(None)).order_by(parked.c.id).limit(1)
+            )
 
     async def _replay_one(self, row: Any, by: str) -> bool:
         item = self._handlers.read(_Stored.of(row))
@@ -254,7 +257,8 @@ class Delivery:
                 error = _said_without_content(failure)
         if error:
             async with self._db.begin() as tx:
-                await tx.execute(update(parked).where(parked.c.id == row.id).values(error=error, state="parked"))
+                still_open = and_(parked.c.id == row.id, parked.c.resolved_at.is_(None))
+                await tx.execute(update(parked).where(still_open).values(error=error, state="parked"))
         return not error
 
     async def _take_one(self, item: _Item, wait: Callable[[float], Awaitable[None]]) -> None:
@@ -362,7 +366,9 @@ class Delivery:
                 offset=record.offset,
                 key=record.key,
                 headers=[
-                    [name, None if raw is None else base64.b64encode(raw).decode()] for name, raw in record.headers
+                    # A name with a NUL is a fault, but JSON in PostgreSQL cannot hold it.
+                    [name.replace("\0", "\ufffd"), None if raw is None else base64.b64encode(raw).decode()]
+                    for name, raw in record.headers
                 ],
                 value=record.value,
                 type=item.envelope.type if item.envelope else None,

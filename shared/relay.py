@@ -12,7 +12,7 @@ import asyncio
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -30,8 +30,10 @@ BATCH = 500
 POLL_SECONDS = 0.5
 COMPARE_SECONDS = 10.0
 CUT_LOOKED_FOR_RECORDS = 10_000
+GRACE_SECONDS = 3.0
 _LEADER_CLASS = 0x1AC5
 _REST_SECONDS = (0.1, 2.0)
+_STEADY_SECONDS = 10.0
 
 Row = Mapping[str, Any]
 
@@ -56,6 +58,7 @@ class Relay:
         """Lead, and after trouble lead again. Trouble around us is waited out, and never ends this."""
         rest = _REST_SECONDS[0]
         while True:
+            began = time.monotonic()
             try:
                 await self._lead()
             except (
@@ -70,8 +73,9 @@ class Relay:
             finally:
                 self.is_leader = False
                 telemetry.broker_reachable.set(0)
+            # Who led for a while met new trouble, not the old.
+            rest = _REST_SECONDS[0] if time.monotonic() - began > _STEADY_SECONDS else min(rest * 2, _REST_SECONDS[1])
             await asyncio.sleep(rest)
-            rest = min(rest * 2, _REST_SECONDS[1])
 
     async def _lead(self) -> None:
         # A leader that vanished without closing its connection is noticed by the server in seconds.
@@ -81,6 +85,8 @@ class Relay:
             tcp_keepalives_count="2",
             tcp_user_timeout="3000",
         )
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: lost.set())
         try:
             lock = zlib.crc32(self._service.encode()) & 0x7FFFFFFF
             # Asked again and again: a statement that waits for the lock would hold back vacuum all the while.
@@ -90,12 +96,12 @@ class Relay:
                 await asyncio.sleep(POLL_SECONDS)
             self.is_leader = True
             await connection.add_listener(database.WAKE_CHANNEL, lambda *_: self._wake.set())
-            await self._send_while_all_is_well(connection)
+            await self._send_while_all_is_well(connection, lost)
         finally:
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
                 await connection.close(timeout=2)
 
-    async def _send_while_all_is_well(self, connection: Any) -> None:
+    async def _send_while_all_is_well(self, connection: Any, lost: asyncio.Event) -> None:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._servers, acks="all", enable_idempotence=True, request_timeout_ms=10_000
         )
@@ -106,11 +112,12 @@ class Relay:
             counts = {topic.name: len(await producer.partitions_for(topic.name)) for topic in self._topics}
             telemetry.broker_reachable.set(1)
             order = await connection.fetchval("SELECT coalesce(max(sending_order), 0) FROM outbox")
-            compared_at = looked_at = float("-inf")
+            await self._resend_what_the_log_lost(connection, consumer, counts, look_back=CUT_LOOKED_FOR_RECORDS)
+            compared_at, looked_at = time.monotonic(), float("-inf")
             while True:
                 self._wake.clear()
                 if time.monotonic() - compared_at > COMPARE_SECONDS:
-                    await self._resend_what_the_log_lost(connection, consumer, counts)
+                    await self._resend_what_the_log_lost(connection, consumer, counts, look_back=0)
                     compared_at, looked_at = time.monotonic(), float("-inf")
                 # What has its numbers goes before all that has none: a former leader left it, or it is to be
                 # sent again.
@@ -123,14 +130,14 @@ class Relay:
                     rows, order = await _number(connection, order)
                 telemetry.outbox_unsent.set(len(rows))
                 if rows:
-                    await self._send(connection, producer, counts, rows)
+                    await _unless(lost, self._send(connection, producer, counts, rows))
                 else:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
         finally:
-            for client in (producer, consumer):
-                with suppress(KafkaError, OSError, TimeoutError):
-                    await asyncio.wait_for(client.stop(), 5)
+            await _abandon(producer)
+            with suppress(KafkaError, OSError, TimeoutError):
+                await asyncio.wait_for(consumer.stop(), 5)
 
     async def _send(
         self, connection: Any, producer: AIOKafkaProducer, counts: Mapping[str, int], rows: Sequence[Row]
@@ -182,36 +189,80 @@ class Relay:
         return offset > highest
 
     async def _resend_what_the_log_lost(
-        self, connection: Any, consumer: AIOKafkaConsumer, counts: Mapping[str, int]
+        self, connection: Any, consumer: AIOKafkaConsumer, counts: Mapping[str, int], *, look_back: int
     ) -> None:
-        """Mark as unsent what we have receipts for and the log has not.
+        """Mark as unsent what we have receipts for and the log has not, and all that came after it there.
 
-        That is what lies beyond the log's end, and what shares its place with a younger record: the log
-        was cut there and has grown again since.
+        A log was cut where our receipts lie beyond its end, or where two of them name the same offset:
+        it has grown again since. From the cut on everything is sent once more, so that what is new does
+        not stand before what is old; a compacted topic would keep the old for ever.
         """
         ends = await consumer.end_offsets(
-            [TopicPartition(name, n) for name, count in counts.items() for n in range(count)]
+            [TopicPartition(name, number) for name, count in counts.items() for number in range(count)]
         )
         lost = await connection.fetch(
             """
+            WITH recent AS (
+              SELECT o.id, o.topic, o.sent_partition, o.sent_offset, e.end_,
+                     count(*) OVER (PARTITION BY o.topic, o.sent_partition, o.sent_offset) AS twins
+              FROM unnest($1::text[], $2::int[], $3::bigint[]) AS e (topic, partition, end_)
+              -- OFFSET 0 keeps this a walk along ix_outbox_receipt, and never a scan of a week of rows.
+              CROSS JOIN LATERAL (
+                SELECT id, topic, sent_partition, sent_offset FROM outbox
+                WHERE topic = e.topic AND sent_partition = e.partition AND sent_offset >= e.end_ - $4 OFFSET 0) AS o
+            ), cut AS (
+              SELECT topic, sent_partition, min(sent_offset) AS at FROM recent
+              WHERE sent_offset >= end_ OR twins > 1 GROUP BY topic, sent_partition
+            )
             UPDATE outbox SET sent_at = NULL, sent_partition = NULL, sent_offset = NULL
-            FROM unnest($1::text[], $2::int[], $3::bigint[]) AS e (topic, partition, end_)
-            WHERE outbox.topic = e.topic AND outbox.sent_partition = e.partition
-              AND (outbox.sent_offset >= e.end_ OR EXISTS (
-                SELECT FROM outbox AS younger
-                WHERE younger.topic = outbox.topic AND younger.sent_partition = outbox.sent_partition
-                  AND younger.sent_offset = outbox.sent_offset AND younger.sending_order > outbox.sending_order
-                  AND outbox.sent_offset >= e.end_ - $4))
+            FROM recent JOIN cut USING (topic, sent_partition)
+            WHERE outbox.id = recent.id AND recent.sent_offset >= cut.at
             RETURNING outbox.id
             """,
             [place.topic for place in ends],
             [place.partition for place in ends],
             list(ends.values()),
-            CUT_LOOKED_FOR_RECORDS,
+            look_back,
         )
         if lost:
             log.warning("the log was cut short: sending again", record_count=len(lost))
         self._highest = {(place.topic, place.partition): end - 1 for place, end in ends.items()}
+
+
+async def _unless(lost: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work, and stop at once when the lock is lost: another leads by now.
+
+    When we are told to end, what is on its way is finished, so that nothing is sent again needlessly.
+    """
+    working = asyncio.create_task(work, name="send")
+    losing = asyncio.create_task(lost.wait(), name="lock lost")
+    try:
+        await asyncio.wait({working, losing}, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        await asyncio.wait({working}, timeout=GRACE_SECONDS)
+        raise
+    finally:
+        losing.cancel()
+        if not working.done():
+            working.cancel()
+    if not working.done():
+        raise ConnectionError("the relay has lost its lock")
+    await working
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """Close a producer without its flush: what was not acknowledged is for whoever leads next.
+
+    An idempotent producer never gives a batch up, so `stop` would send it when Kafka is back: late,
+    and after what the next leader has sent.
+    """
+    sender = producer._sender
+    producer._closed = True
+    if sender is not None and sender.sender_task is not None:
+        sender.sender_task.cancel()
+        await asyncio.wait({sender.sender_task}, timeout=GRACE_SECONDS)
+    with suppress(KafkaError, OSError, TimeoutError):
+        await asyncio.wait_for(producer.client.close(), GRACE_SECONDS)
 
 
 async def _numbered(connection: Any) -> list[Row]:

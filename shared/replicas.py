@@ -7,8 +7,8 @@ service judges and verifies with the directory down.
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from shared.contracts.community import Community
 from shared.contracts.directory import CommunityState, TokenKeyState
@@ -59,7 +59,10 @@ def newer(statement: Any, table: Any, version: str) -> Any:
 async def load_community(tx: Transaction, community_id: str, version: int | None = None) -> Community | None:
     """Return one version of a community, or its current one; None if it has not been heard of."""
     if version is None:
-        version = await tx.value(select(community.c.version).where(community.c.id == community_id, community.c.current))
+        # The highest: an end of the one before may not have been heard yet.
+        version = await tx.value(
+            select(func.max(community.c.version)).where(community.c.id == community_id, community.c.current)
+        )
     known: Community | None = tx.memory.get((community_id, version))
     if known is None and version is not None:
         definition = await tx.value(
@@ -72,5 +75,10 @@ async def load_community(tx: Transaction, community_id: str, version: int | None
 
 async def list_communities(tx: Transaction) -> list[Community]:
     """Return the current version of every community, by id."""
-    rows = await tx.rows(select(community.c.definition).where(community.c.current).order_by(community.c.id))
+    rows = await tx.rows(
+        select(community.c.definition)
+        .ext(distinct_on(community.c.id))
+        .where(community.c.current)
+        .order_by(community.c.id, community.c.version.desc())
+    )
     return [Community.model_validate(row.definition) for row in rows]

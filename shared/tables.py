@@ -61,6 +61,7 @@ outbox = Table(
         "sending_order",
         postgresql_where=text("sent_at IS NULL AND sending_order IS NOT NULL"),
     ),
+    Index("ix_outbox_sending_order", "sending_order"),
     Index("ix_outbox_receipt", "topic", "sent_partition", "sent_offset"),
     Index("ix_outbox_sent_at", "sent_at"),
 )

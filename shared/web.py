@@ -12,21 +12,24 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select, text
+from sqlalchemy.exc import ProgrammingError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared import database, secrets, telemetry
+from shared import database, openapi, secrets, telemetry
 from shared.database import Database
 from shared.errors import CATALOGUE, Family, FieldFault, Refusal
 from shared.ids import PersonId
 from shared.tables import replica
 from shared.tokens import Caller, NotAToken, Verifier
+from shared.ui import assets, environment, reference, security
+from shared.ui.page import Shell
 
 log = telemetry.logger(__name__)
 
@@ -48,6 +51,11 @@ PROBLEM = "application/problem+json"
 MAXIMUM_BODY_BYTES = 64 * 1024
 _CURSOR_LIVES_SECONDS = 24 * 3600
 
+ACCESS_TOKEN = openapi.Bearer(
+    "access_token",
+    "An access token, as a bearer token: the `access_token` that `POST /directory/v1/sessions` answers with.",
+)
+
 T = TypeVar("T")
 
 
@@ -67,7 +75,10 @@ class Page(View, Generic[T]):
     """One page of a list. `next_cursor` is absent on the last; a cursor is good for this caller and query alone."""
 
     items: list[T]
-    next_cursor: str | None = None
+    next_cursor: str | None = Field(default=None, examples=["eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJbXSJ9.c2VhbGVk"])
+
+
+Cursor = Annotated[str | None, Query(description="The `next_cursor` of the page before")]
 
 
 class FaultView(View):
@@ -115,10 +126,23 @@ def problem(refusal: Refusal) -> JSONResponse:
 def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
     """Document the errors of an operation, for its OpenAPI entry."""
     told: dict[int | str, dict[str, Any]] = {}
-    for code in (*codes, "unavailable"):
+    for code in (*codes, "unavailable", "internal"):
         entry = CATALOGUE[code]
-        known = told.setdefault(STATUS[entry.family], {"model": Problem, "description": "", "content": {PROBLEM: {}}})
+        status = STATUS[entry.family]
+        content = {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}, "examples": {}}
+        known = told.setdefault(status, {"description": "", "content": {PROBLEM: content}})
         known["description"] += f"{'; ' if known['description'] else ''}`{code}`: {entry.title}"
+        known["content"][PROBLEM]["examples"][code] = {
+            "summary": entry.title,
+            "description": entry.remedy,
+            "value": {
+                "type": f"{ERROR_PAGES}{code}",
+                "title": entry.title,
+                "status": status,
+                "detail": entry.remedy,
+                "code": code,
+            },
+        }
     return told
 
 
@@ -186,7 +210,7 @@ class Cursors:
 def identified(verifier: Verifier) -> Callable[..., Awaitable[Caller | None]]:
     """Return a dependency: the caller, or None without a token. Refuses a token that is not good."""
 
-    async def caller(authorization: Annotated[str | None, Header(include_in_schema=False)] = None) -> Caller | None:
+    async def caller(authorization: Annotated[str | None, Depends(ACCESS_TOKEN)]) -> Caller | None:
         if authorization is None:
             return None
         scheme, _, token = authorization.partition(" ")
@@ -212,6 +236,20 @@ def signed_in(verifier: Verifier) -> Callable[..., Awaitable[PersonId]]:
     return person
 
 
+class _Application(FastAPI):
+    """FastAPI, with a document that tells all it should."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = openapi.completed(
+                super().openapi(),
+                Problem,
+                malformed=responses("field_invalid")[422],
+                too_large=responses("too_large")[413],
+            )
+        return self.openapi_schema
+
+
 def build(
     service: str,
     title: str,
@@ -235,20 +273,41 @@ def build(
         await db.close()
 
     base = f"/{service}"
-    app = FastAPI(
+    app = _Application(
         title=title,
         version="1",
         lifespan=lifespan,
-        docs_url=f"{base}/docs",
+        docs_url=None,  # FastAPI's own loads its scripts from another host.
         redoc_url=None,
         openapi_url=f"{base}/openapi.json",
+        generate_unique_id_function=openapi.operation_id,
     )
     for router in routers:
         app.include_router(router, prefix=base)
     app.include_router(_operations(db, needs_replicas, is_alive), prefix=base)
+    if routers:
+        app.include_router(_reference(app, f"{base}/static"), prefix=base)
+        app.mount(f"{base}/static", assets.static_files())
     _answer_errors(app)
     app.add_middleware(_Edge, service=service, larger_bodies=larger_bodies or {})
+    # What is added last is outermost: even a refused form and an unforeseen error carry the headers.
+    app.add_middleware(security.SameOriginForms)
+    app.add_middleware(security.SecurityHeaders)
     return app
+
+
+def _reference(app: FastAPI, static_url: str) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+    render = environment.page_renderer("shared.ui", Shell(static_url=static_url))
+
+    @router.get("/docs")
+    async def docs(request: Request) -> HTMLResponse:
+        """Show the reference of this service's API."""
+        origin = str(request.base_url).rstrip("/")
+        page = reference.reference_page(app.openapi(), origin=origin, openapi_url=str(app.openapi_url))
+        return HTMLResponse(render("ui/reference.html", page))
+
+    return router
 
 
 def _operations(db: Database, needs_replicas: Sequence[str], is_alive: Callable[[], bool]) -> APIRouter:
@@ -269,7 +328,7 @@ def _operations(db: Database, needs_replicas: Sequence[str], is_alive: Callable[
                 complete = {row.topic for row in await tx.rows(select(replica.c.topic))}
                 missing = [f"replica of {topic}" for topic in needs_replicas if topic not in complete]
         except Exception as error:
-            if not database.is_worlds_fault(error) and "UndefinedTable" not in repr(error):
+            if not database.is_worlds_fault(error) and not isinstance(error, ProgrammingError):  # No such table.
                 raise
             missing = ["database"]
         return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)

@@ -6,8 +6,8 @@ group, one relay leads, timers are claimed row by row.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import asyncpg
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 from faststream import AckPolicy
-from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.kafka import KafkaBroker
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
@@ -31,6 +31,7 @@ log = telemetry.logger(__name__)
 _DATABASE_TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError)
 
 BATCH = 500
+POLL_MILLISECONDS = 200
 MAX_POLL_INTERVAL_SECONDS = 60
 INBOX_KEPT = text("interval '395 days'")
 """The longest retention of an event topic, and 30 days."""
@@ -80,11 +81,9 @@ class Worker:
             Chore("clean up", 3600, clean_up),
             Chore("count what is parked", 15, _count_parked),
         )
-        self._broker: KafkaBroker | None = None
-        self._subscriber: Any = None
+        self._consumer: Any = None
         self._moved_at = time.monotonic()
         self._retrying = False
-        self._is_listening = False
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -111,63 +110,65 @@ class Worker:
     # --- Listening ---------------------------------------------------------------------------
 
     async def _listen(self) -> None:
-        """Keep a member in the group. One that has lost its assignment for good is replaced."""
+        """Keep a member in the group. One that gets nothing to do although the broker answers is replaced."""
         while True:
             try:
-                await self._start_listening()
-                await self._until_stuck()
+                async with self._subscribed() as consumer:
+                    await self._poll(consumer)
                 log.warning("the consumer has no assignment although the broker answers: starting anew")
             except (KafkaError, OSError, TimeoutError) as error:
                 log.info("the broker cannot be reached", error=type(error).__name__)
                 self._moved_at = time.monotonic()
                 await asyncio.sleep(1)
-            finally:
-                await self._stop_listening()
 
-    async def _start_listening(self) -> None:
-        self._broker = KafkaBroker(
-            self._servers,
-            client_id=f"iacs-{self.service}",
-            # We read records whole and by ourselves: FastStream's parser skips one whose header is not UTF-8.
-            apply_types=False,
-            allow_auto_create_topics=False,
-            logger=None,
+    @asynccontextmanager
+    async def _subscribed(self) -> AsyncIterator[Any]:
+        """A member of the group. FastStream keeps its life; it has no handler, so it reads nothing itself."""
+        broker = KafkaBroker(
+            self._servers, client_id=f"iacs-{self.service}", allow_auto_create_topics=False, logger=None
         )
-        self._subscriber = self._broker.subscriber(
+        subscriber = broker.subscriber(
             *self._handlers.topics,
             batch=True,
-            group_id=f"iacs.{self.service}",
+            group_id=f"iacs.{self._handlers.consumer}",
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
-            max_records=BATCH,
             max_poll_interval_ms=MAX_POLL_INTERVAL_SECONDS * 1000,
             session_timeout_ms=6_000,
             heartbeat_interval_ms=1_000,
-            fetch_max_wait_ms=500,
-            parser=_whole,
-            decoder=_raw,
         )
-        self._subscriber(self._on_batch)
-        await self._broker.start()
-        self._is_listening = True
-        self._moved_at = time.monotonic()
-
-    async def _stop_listening(self) -> None:
-        if self._broker is not None:
+        try:
+            await broker.start()
+            self._consumer = subscriber.consumer
+            self._moved_at = time.monotonic()
+            yield subscriber.consumer
+        finally:
+            self._consumer = None
             with suppress(KafkaError, OSError, TimeoutError):
-                await asyncio.wait_for(self._broker.stop(), 10)
-        self._is_listening = False
-        self._broker = self._subscriber = None
+                await asyncio.wait_for(broker.stop(), 10)
 
-    async def _until_stuck(self) -> None:
+    async def _poll(self, consumer: Any) -> None:
+        """Take batch after batch; return when the member has had nothing assigned for too long."""
+        handed: dict[TopicPartition, int] = {}
         while self.is_alive:
-            await asyncio.sleep(1)
-            consumer = self._subscriber.consumer
-            if consumer is None or consumer.assignment() or self._retrying:
+            try:
+                got = await consumer.getmany(timeout_ms=POLL_MILLISECONDS, max_records=BATCH)
+            except KafkaError:
+                raise
+            except Exception as error:  # A record that the client itself cannot read: see _step_over.
+                log.error("a record cannot be read", error=type(error).__name__)
+                await self._step_over(consumer, handed)
+                continue
+            if consumer.assignment():
                 self._moved_at = time.monotonic()
+            for place in [place for place in handed if place not in consumer.assignment()]:
+                del handed[place]
+            if got:
+                await self._take(consumer, [record for records in got.values() for record in records])
+                handed |= {place: records[-1].offset + 1 for place, records in got.items()}
 
-    async def _on_batch(self, records: Sequence[ConsumerRecord]) -> None:
-        consumer = self._subscriber.consumer
+    async def _take(self, consumer: Any, records: Sequence[ConsumerRecord]) -> None:
+        """Apply records, then commit their offsets: never the other way round."""
         try:
             await self._delivery.take(records, wait=lambda seconds: self._back_off(consumer, seconds))
         finally:
@@ -175,17 +176,41 @@ class Worker:
                 self._retrying = False
                 consumer.resume(*consumer.paused())
         self._moved_at = time.monotonic()
-        offsets: dict[TopicPartition, int] = {}
+        nexts: dict[TopicPartition, int] = {}
         for record in records:
-            place = TopicPartition(record.topic, record.partition)
-            offsets[place] = max(offsets.get(place, 0), record.offset + 1)
-        mine = {place: offset for place, offset in offsets.items() if place in consumer.assignment()}
+            nexts[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        mine = {place: offset for place, offset in nexts.items() if place in consumer.assignment()}
         if mine:
             try:
                 await consumer.commit(mine)
             except (KafkaError, IllegalStateError) as error:
                 # The effects are committed; whoever gets the partition finds them in the inbox.
                 log.info("offsets not committed", error=type(error).__name__)
+
+    async def _step_over(self, consumer: Any, handed: Mapping[TopicPartition, int]) -> None:
+        """Set a record aside that the client cannot even decode, and read on behind it.
+
+        The failed poll has moved positions past records that nobody was given, so every partition goes
+        back to where its last batch ended, and is then read record by record until the bad one shows.
+        """
+        for place in consumer.assignment():
+            position = handed.get(place)
+            if position is None:
+                position = await consumer.committed(place) or (await consumer.beginning_offsets([place]))[place]
+            consumer.seek(place, position)
+        for place in consumer.assignment():
+            end = (await consumer.end_offsets([place]))[place]
+            while (position := await consumer.position(place)) < end:
+                try:
+                    got = await consumer.getmany(place, timeout_ms=POLL_MILLISECONDS, max_records=1)
+                except KafkaError:
+                    raise
+                except Exception as error:  # Whatever the client raises about a record, it is about this one.
+                    await self._delivery.park_unreadable(place.topic, place.partition, position, error)
+                    consumer.seek(place, position + 1)
+                    continue
+                for records in got.values():
+                    await self._take(consumer, records)
 
     async def _back_off(self, consumer: Any, seconds: float) -> None:
         """Wait without leaving the group: paused partitions are polled and give nothing."""
@@ -208,7 +233,7 @@ class Worker:
         wanted = self._handlers.state_topics
         while wanted:
             await asyncio.sleep(0.25)
-            consumer = self._subscriber.consumer if self._is_listening else None
+            consumer = self._consumer
             if consumer is None:
                 continue
             with suppress(KafkaError, OSError, TimeoutError, *_DATABASE_TROUBLE):
@@ -266,25 +291,3 @@ async def _count_parked(tx: Transaction) -> int:
         await tx.value(select(func.count()).select_from(parked).where(parked.c.resolved_at.is_(None)))
     )
     return 0
-
-
-async def _whole(records: tuple[ConsumerRecord, ...]) -> KafkaMessage:
-    """FastStream's message around records that it has not looked into."""
-    return KafkaMessage(body=b"", raw_message=records, headers={}, message_id="", correlation_id="", consumer=_NOBODY)
-
-
-async def _raw(message: KafkaMessage) -> Any:
-    return message.raw_message
-
-
-class _Nobody:
-    """Offsets are committed by `Worker`, never through a message."""
-
-    async def commit(self) -> None:
-        """Do nothing."""
-
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Do nothing."""
-
-
-_NOBODY = _Nobody()

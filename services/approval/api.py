@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from services.approval import domain, store, usecases
 from services.approval.domain import State, Verdict
@@ -25,52 +25,57 @@ class RequestView(web.View):
 
     id: RequestId
     kind: str = Field(examples=["join_group"])
-    kind_name: str
+    kind_name: str = Field(examples=["Join a user group as End User"])
     role: str = Field(examples=["END_USER"])
-    role_name: str
-    applicant_name: str
+    role_name: str = Field(examples=["End User"])
+    applicant_name: str = Field(examples=["Maria Gonzalez"])
     organization_id: ScopeId
-    organization_name: str
-    place_kind: str
+    organization_name: str = Field(examples=["XYZ Medical Group LLC"])
+    place_kind: str = Field(examples=["group"])
     place_id: PlaceId
-    place_name: str
-    state: State
+    place_name: str = Field(examples=["XYZ Billing"])
+    state: State = Field(examples=["pending"])
     stage: int
     round: int
-    version: int = Field(description="Send it as If-Match to decide on what you have read")
+    version: int = Field(description="Send it as If-Match to decide on what you have read", examples=[3])
     opened_at: datetime
     expires_at: datetime
-    refusal: str | None = Field(default=None, description="Why the approval could not be granted")
+    refusal: str | None = Field(default=None, description="Why the approval could not be granted", examples=[None])
 
 
 class StepView(web.View):
     """One step of a request's life."""
 
     at: datetime
-    what: str
-    role: str | None
-    reason: str | None
+    what: str = Field(examples=["opened"])
+    role: str | None = Field(examples=[None])
+    reason: str | None = Field(examples=[None])
 
 
 class MayDecideView(web.View):
     """A role that may decide, where, and how many people hold it now."""
 
-    role: str
-    role_name: str
-    place_kind: str
+    role: str = Field(examples=["USER_GROUP_ADMINISTRATOR"])
+    role_name: str = Field(examples=["User Group Administrator"])
+    place_kind: str = Field(examples=["group"])
     place_id: PlaceId
     may_approve: bool
-    why: str
-    approver_count: int
+    why: str = Field(examples=["stage"])
+    approver_count: int = Field(examples=[2])
 
 
 class DocumentView(web.View):
     """A document received; registration serves its content to the help desk."""
 
     id: UUID
-    code: str
+    code: str = Field(examples=["irs_letter"])
     added_at: datetime
-    href: str
+    href: str = Field(
+        examples=[
+            "/registration/v1/requests/0198c0de-0000-7000-8000-000000000001"
+            "/documents/0198c0de-0000-7000-8000-000000000001"
+        ]
+    )
 
 
 class RequestDetail(RequestView):
@@ -84,8 +89,14 @@ class RequestDetail(RequestView):
 class DecisionBody(web.Body):
     """What an approver decides."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"verdict": "approve"}]})
+
     verdict: Verdict = Field(description="`retry` and `close` only of what could not be granted", examples=["approve"])
-    reason: str | None = Field(default=None, description="A denial's reason code", examples=["unknown_person"])
+    reason: str | None = Field(
+        default=None,
+        description="Why it is denied, and only then: one of " + ", ".join(f"`{r}`" for r in domain.DENIAL_REASONS),
+        examples=["unknown_person"],
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> "DecisionBody":
@@ -101,11 +112,11 @@ class DecisionView(web.View):
 
     request_id: RequestId
     verdict: Verdict
-    reason: str | None
-    state: State
+    reason: str | None = Field(examples=[None])
+    state: State = Field(examples=["approved"])
     stage: int
     round: int
-    version: int
+    version: int = Field(examples=[4])
     decided_as: str = Field(examples=["SECURITY_OFFICIAL"])
     decided_at: datetime
 
@@ -118,7 +129,7 @@ def routes(db: Database, verifier: tokens.Verifier, cursors: web.Cursors) -> API
     @router.get("", responses=web.responses("unauthenticated", "field_invalid"))
     async def list_queue(
         me: Annotated[PersonId, signed_in],
-        cursor: str | None = None,
+        cursor: web.Cursor = None,
         limit: Annotated[int, Query(ge=1, le=100)] = PAGE_SIZE,
     ) -> web.Page[RequestView]:
         """List the requests that wait for your decision, the oldest first. Your own are never among them."""
@@ -202,8 +213,14 @@ def routes(db: Database, verifier: tokens.Verifier, cursors: web.Cursors) -> API
         request_id: UUID,
         body: DecisionBody,
         me: Annotated[PersonId, signed_in],
-        if_match: Annotated[str | None, Header(description='The ETag you read, like "3"')] = None,
-        idempotency_key: Annotated[str | None, Header(description="Repeat a call safely under the same key")] = None,
+        if_match: Annotated[str | None, Header(description="The ETag you read", examples=['"3"'])] = None,
+        idempotency_key: Annotated[
+            str | None,
+            Header(
+                description="Repeat a call safely under the same key",
+                examples=["2f6c1d0e-7c55-4f0e-9a1b-3a4f5d6e7f80"],
+            ),
+        ] = None,
     ) -> DecisionView:
         """Decide a request: 404 if it is not yours to decide, 403 if it is your own, 409 if it is settled."""
         telemetry.correlate(request_id)

@@ -6,18 +6,25 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Cookie, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.security import APIKeyCookie
 from joserfc.jwk import ECKey
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from services.directory import domain, passwords, store, usecases
-from shared import tokens, web
+from shared import openapi, tokens, web
 from shared.database import Database, Transaction
 from shared.errors import Refusal
 from shared.ids import AssignmentId, PersonId, PlaceId, ScopeId, new_id
 from shared.names import normalise_business_name
 
 COOKIE = "iacs_session"
+SESSION = APIKeyCookie(
+    name=COOKIE,
+    scheme_name="session",
+    description="The session cookie that `POST /directory/v1/sessions` sets.",
+    auto_error=False,  # Who needs a session says so as a problem.
+)
 PAGE_SIZE = 50
 _WRONG = "The user ID or the password is not right, or the account cannot sign in now."
 
@@ -27,7 +34,7 @@ class OrganizationView(web.View):
 
     id: ScopeId
     legal_business_name: str = Field(examples=["XYZ Medical Group LLC"])
-    city: str
+    city: str = Field(examples=["Baltimore"])
     state: str = Field(examples=["MD"])
 
 
@@ -35,7 +42,7 @@ class GroupView(web.View):
     """A user group that people may ask about."""
 
     id: PlaceId
-    name: str
+    name: str = Field(examples=["XYZ Billing"])
     kind: Literal["provider", "surrogate"]
     status: Literal["active", "without_administrator"]
 
@@ -44,11 +51,11 @@ class RoleView(web.View):
     """One role that you hold."""
 
     id: AssignmentId
-    role: str
-    place_kind: str
+    role: str = Field(examples=["END_USER"])
+    place_kind: str = Field(examples=["group"])
     place_id: PlaceId
-    organization_name: str | None
-    group_name: str | None
+    organization_name: str | None = Field(examples=["XYZ Medical Group LLC"])
+    group_name: str | None = Field(examples=["XYZ Billing"])
     since: datetime
 
 
@@ -56,14 +63,16 @@ class MyAccessView(web.View):
     """Who you are here, and every role you hold."""
 
     person_id: PersonId
-    user_id: str
-    given_name: str
-    family_name: str
+    user_id: str = Field(examples=["K7MQ42XP"])
+    given_name: str = Field(examples=["Maria"])
+    family_name: str = Field(examples=["Gonzalez"])
     roles: list[RoleView]
 
 
 class SignInBody(web.Body):
-    """What a person signs in with."""
+    """What a person signs in with. A password counts to its last space."""
+
+    model_config = ConfigDict(str_strip_whitespace=False)
 
     user_id: str = Field(min_length=1, max_length=40, examples=["K7MQ42XP"])
     password: str = Field(min_length=1, max_length=1024, examples=["correct horse battery staple"])
@@ -72,7 +81,7 @@ class SignInBody(web.Body):
 class TokenView(web.View):
     """An access token for the Authorization header, as a bearer token."""
 
-    access_token: str
+    access_token: str = Field(examples=["eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIwMTk4YzBkZSJ9.c2lnbmVk"])
     token_type: Literal["Bearer"] = "Bearer"
     expires_in: int = Field(description="Seconds", examples=[600])
 
@@ -134,8 +143,10 @@ def routes(
 
     @router.get("/organizations", responses=web.responses("field_invalid"))
     async def list_organizations(
-        name: Annotated[str, Query(max_length=200, description="Its legal business name begins so")] = "",
-        cursor: str | None = None,
+        name: Annotated[
+            str, Query(max_length=200, description="Its legal business name begins so", examples=["XYZ"])
+        ] = "",
+        cursor: web.Cursor = None,
         limit: Annotated[int, Query(ge=1, le=100)] = PAGE_SIZE,
     ) -> web.Page[OrganizationView]:
         """List active organizations by name. One that is not active is not listed."""
@@ -161,7 +172,7 @@ def routes(
         "/organizations/{organization_id}/groups", responses=web.responses("organization_not_listed", "field_invalid")
     )
     async def list_groups(
-        organization_id: UUID, cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=100)] = PAGE_SIZE
+        organization_id: UUID, cursor: web.Cursor = None, limit: Annotated[int, Query(ge=1, le=100)] = PAGE_SIZE
     ) -> web.Page[GroupView]:
         """List the user groups of an active organization by name."""
         purpose = f"groups {organization_id}"
@@ -212,10 +223,15 @@ def routes(
             account = await store.find_account(tx, domain.normalise_user_id(body.user_id))
         known_hash = account.password_hash if account else None
         fits = await asyncio.to_thread(passwords.fits, known_hash, body.password)
+        rehashed = (
+            await asyncio.to_thread(passwords.rehashed_if_old, known_hash, body.password)
+            if known_hash and fits
+            else None
+        )
         async with db.begin() as tx:
             session = None
             if account is not None and fits:
-                session = await usecases.sign_in(tx, account.person_id)
+                session = await usecases.sign_in(tx, account.person_id, rehashed=rehashed)
             elif account is not None and account.may_try(tx.now):
                 await usecases.note_failed_sign_in(tx, account.person_id)
             token = await signer.token(tx, session.caller) if session else None
@@ -225,7 +241,7 @@ def routes(
         return token
 
     @router.post("/sessions/current/token", status_code=201, responses=web.responses("unauthenticated"))
-    async def renew(response: Response, iacs_session: Annotated[str | None, Cookie()] = None) -> TokenView:
+    async def renew(response: Response, iacs_session: Annotated[str | None, Depends(SESSION)]) -> TokenView:
         """Get a fresh token for the session of the cookie."""
         if iacs_session is None:
             raise Refusal("unauthenticated")
@@ -235,9 +251,11 @@ def routes(
         keep(response, iacs_session)
         return token
 
-    @router.delete("/sessions/current", status_code=204, responses=web.responses())
-    async def sign_out(iacs_session: Annotated[str | None, Cookie()] = None) -> Response:
-        """Sign out."""
+    @router.delete(
+        "/sessions/current", status_code=204, responses=web.responses(), openapi_extra=dict(openapi.OPTIONAL)
+    )
+    async def sign_out(iacs_session: Annotated[str | None, Depends(SESSION)]) -> Response:
+        """Sign out. The session ends and its cookie goes; without a session nothing happens."""
         if iacs_session is not None:
             async with db.begin() as tx:
                 await usecases.sign_out(tx, iacs_session)
@@ -245,7 +263,7 @@ def routes(
         response.delete_cookie(COOKIE, path="/directory")
         return response
 
-    @router.post("/password-links", status_code=202, responses=web.responses("field_invalid"))
+    @router.post("/password-links", status_code=202, response_class=Response, responses=web.responses("field_invalid"))
     async def ask_password_link(body: LinkBody) -> Response:
         """Have a new set-password link mailed. The same answer whether or not the user ID exists."""
         async with db.begin() as tx:

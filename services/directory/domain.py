@@ -70,8 +70,12 @@ def new_user_id() -> str:
 
 
 def normalise_user_id(typed: str) -> str:
-    """Return a typed user ID as it is stored: letters are capital, spaces and dashes are no part of it."""
-    return typed.upper().replace(" ", "").replace("-", "")
+    """Return a typed user ID as it is stored, or "" for what can be none.
+
+    Letters are capital, spaces and dashes are no part of it.
+    """
+    meant = typed.upper().replace(" ", "").replace("-", "")
+    return meant if len(meant) == USER_ID_LENGTH and set(meant) <= set(USER_ID_ALPHABET) else ""
 
 
 def check_password(password: str, *, personal: Sequence[str]) -> None:

@@ -7,8 +7,8 @@ from services.directory.settings import DirectorySettings
 from shared import secrets, serve, settings, telemetry, web
 from shared.database import Database
 from shared.delivery import Handlers
-from shared.ui import assets, environment, security
-from shared.ui.page import HelpDesk, Shell
+from shared.ui import environment
+from shared.ui.page import Shell
 from shared.worker import Worker
 
 SERVICE = "directory"
@@ -35,7 +35,7 @@ def application(told: DirectorySettings, db: Database, worker: Worker | None, *,
     ours = keys(told)
     routers = []
     if with_api:
-        shell = Shell(help_desk=HelpDesk(*told.help_desk), static_url="/directory/static")
+        shell = Shell(static_url=f"/{SERVICE}/static")
         routers = [
             api.routes(
                 db,
@@ -47,12 +47,7 @@ def application(told: DirectorySettings, db: Database, worker: Worker | None, *,
             ),
             pages.routes(db, ours, environment.page_renderer("services.directory", shell)),
         ]
-    app = web.build(SERVICE, "IACS directory", db, routers, is_alive=lambda: worker is None or worker.is_alive)
-    if with_api:
-        app.mount("/directory/static", assets.static_files())
-        app.add_middleware(security.SameOriginForms)
-        app.add_middleware(security.SecurityHeaders)
-    return app
+    return web.build(SERVICE, "IACS directory", db, routers, is_alive=lambda: worker is None or worker.is_alive)
 
 
 def run(*, with_api: bool = True, with_worker: bool = True) -> None:

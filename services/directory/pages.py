@@ -59,7 +59,7 @@ def routes(db: Database, keys: usecases.Keys, render: Render) -> APIRouter:
     @router.post("/password-links")
     async def ask_again(user_id: Annotated[str, Form()] = "") -> Response:
         """Send a new link; the same answer whether or not there is such a user ID."""
-        if len(domain.normalise_user_id(user_id)) != domain.USER_ID_LENGTH:
+        if not domain.normalise_user_id(user_id):
             view = views.link_invalid_page(f"{PREFIX}/password-links", user_id, user_id_is_malformed=True)
             return page("link_invalid", view, 422)
         async with db.begin() as tx:

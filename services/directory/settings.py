@@ -14,8 +14,4 @@ class DirectorySettings(Settings):
     data_keys: Keys = Field(description="Encrypt TINs and signing keys at rest, by key id; the last encrypts")
     fingerprint_key: Key = Field(description="The key of fingerprints, shared with registration")
     seal_key: Jwk = Field(description="The directory's private key: opens what is sealed to it")
-    help_desk: tuple[str, str, str] = Field(
-        default=("help-desk@iacs.example", "1-555-555-0100", "1-555-555-0101"),
-        description="E-mail, phone and TTY shown on pages met before a community is known",
-    )
     notification_seal_key: Jwk = Field(description="Notification's public key: seals set-password links to it")

@@ -5,6 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import Field
 
 from services.notification import store, usecases
 from shared import telemetry, web
@@ -17,14 +18,14 @@ class NoticeView(web.View):
     """One notice to one recipient: who in which part, and what became of it. Never what it says."""
 
     id: UUID
-    notice: str
-    recipient: str
+    notice: str = Field(examples=["decision_needed"])
+    recipient: str = Field(examples=["approver"])
     recipient_id: UUID | None
-    version: str
-    state: str
-    why: str | None
+    version: str = Field(examples=["1"])
+    state: str = Field(examples=["sent"])
+    why: str | None = Field(examples=[None])
     attempts: int
-    smtp_status: int | None
+    smtp_status: int | None = Field(examples=[250])
     created_at: datetime
     rendered_at: datetime | None
     ended_at: datetime | None
@@ -61,7 +62,7 @@ def routes(db: Database, verifier: Verifier, cursors: web.Cursors) -> APIRouter:
         request_id: UUID,
         me: Annotated[PersonId, Depends(signed_in)],
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: str | None = None,
+        cursor: web.Cursor = None,
     ) -> web.Page[NoticeView]:
         """List what people were told about a request, oldest first: for the community's help desk, else 404."""
         telemetry.correlate(RequestId(request_id))

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue
 from starlette.requests import ClientDisconnect
 
 from services.registration import files, keys, store, usecases
@@ -15,7 +15,7 @@ from services.registration.domain import fields
 from services.registration.domain import requests as domain
 from services.registration.files import Files
 from services.registration.keys import Keyring
-from shared import replicas, telemetry, web
+from shared import openapi, replicas, telemetry, web
 from shared.contracts.community import Community, Kind
 from shared.database import Database, Transaction
 from shared.errors import Refusal
@@ -32,27 +32,55 @@ _SAFE_DOWNLOAD = {
 }
 
 
+_ACTION_TOKEN = openapi.Bearer(
+    "action_token",
+    "The `action_token` of this request, as a bearer token: proving its e-mail address answers with it.",
+)
+_APPLICANT = {
+    name: fields.RULES[name].example for name in ("given_name", "family_name", "birth_date", "email", "phone", "ssn")
+}
+_MEDIA_TYPES = ("application/pdf", "image/jpeg", "image/gif", "image/png")
+_SOME_ID = "0198c0de-0000-7000-8000-000000000001"
+
 # --- What is sent and answered --------------------------------------------------------------------
 
 
 class RequestBody(web.Body):
     """One wish. `applicant` is left out when signed in; the community says which fields a kind asks for."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "community_id": "provider-supplier",
+                    "kind": "join_group",
+                    "group_id": _SOME_ID,
+                    "applicant": dict(_APPLICANT),
+                }
+            ]
+        }
+    )
+
     community_id: str = Field(pattern=r"^[a-z][a-z0-9-]{1,39}$", examples=["provider-supplier"])
     kind: str = Field(min_length=1, max_length=64, examples=["join_group"])
     applicant: dict[str, JsonValue] | None = Field(
         default=None,
         max_length=50,
-        examples=[
-            {
-                name: fields.RULES[name].example
-                for name in ("given_name", "family_name", "birth_date", "email", "phone", "ssn")
-            }
-        ],
+        description="The `applicant_fields` of the kind, by name; left out when signed in",
+        examples=[dict(_APPLICANT)],
     )
-    organization_id: UUID | None = None
-    group_id: UUID | None = None
-    data: dict[str, JsonValue] = Field(default_factory=dict, max_length=50, examples=[{"group_name": "XYZ Billing"}])
+    organization_id: UUID | None = Field(
+        default=None, description="If the kind needs an organization that there is", examples=[_SOME_ID]
+    )
+    group_id: UUID | None = Field(
+        default=None, description="If the kind needs a group that there is", examples=[_SOME_ID]
+    )
+    data: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        max_length=50,
+        description="The `fields` of the kind, by name",
+        examples=[{"group_name": "XYZ Billing"}],
+    )
 
     def order(self) -> domain.Order:
         """Return what is asked for, in our own words."""
@@ -75,8 +103,10 @@ class ProofBody(web.Body):
 class OddityView(web.View):
     """What looks unusual but was accepted."""
 
-    pointer: str
-    sentence: str
+    pointer: str = Field(examples=["/data/tin"])
+    sentence: str = Field(
+        examples=["The IRS list has no number that begins like this one: check it against the letter."]
+    )
 
 
 class FiledView(web.View):
@@ -84,33 +114,41 @@ class FiledView(web.View):
 
     request_id: UUID
     tracking_number: str = Field(examples=["IACS-7M3Q-0XKD-92HT-VB4E"])
-    state: str
-    next_step: str
-    whose_turn: str | None
+    state: str = Field(examples=["awaiting_email_proof"])
+    next_step: str = Field(examples=["Type the eight digits of the message that we sent to your e-mail address."])
+    whose_turn: str | None = Field(examples=["Applicant"])
     warnings: list[OddityView] = Field(default_factory=list)
 
 
-class ProvedView(FiledView):
+class SubmittedView(FiledView):
+    """A request after it was submitted."""
+
+    state: str = Field(examples=["submitted"])
+    next_step: str = Field(examples=["Your request is on its way to those who decide it."])
+    whose_turn: str | None = Field(examples=["IACS"])
+
+
+class ProvedView(SubmittedView):
     """A request whose applicant is proved. `action_token` is a bearer token for this one request."""
 
-    action_token: str
+    action_token: str = Field(examples=["eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIwMTk4YzBkZSJ9.c2VhbGVk"])
     expires_in: int = Field(description="Seconds", examples=[keys.ACT_SECONDS])
 
 
 class AskedView(web.View):
     """The one answer to everybody who asks for a code."""
 
-    detail: str
+    detail: str = Field(examples=["If this request can be proved by e-mail, a new code is on its way."])
 
 
 class DocumentView(web.View):
     """A document that was received."""
 
     document_id: UUID
-    document: str
-    media_type: str
-    sha256: str
-    size_bytes: int
+    document: str = Field(examples=["irs_letter"])
+    media_type: str = Field(examples=["application/pdf"])
+    sha256: str = Field(examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"])
+    size_bytes: int = Field(examples=[48213])
     added_at: datetime
 
 
@@ -123,8 +161,8 @@ class DocumentsView(web.View):
 class NeedView(web.View):
     """A document that is needed, and whether it is here."""
 
-    document: str
-    name: str
+    document: str = Field(examples=["irs_letter"])
+    name: str = Field(examples=["IRS letter (CP-575 or accepted substitute)"])
     received: bool
 
 
@@ -132,21 +170,21 @@ class MomentView(web.View):
     """One thing that happened; `by` are the names of the roles concerned."""
 
     at: datetime
-    what: str
-    by: list[str]
+    what: str = Field(examples=["submitted"])
+    by: list[str] = Field(examples=[["User Group Administrator"]])
 
 
 class StatusView(web.View):
     """Where a request stands. Holds no personal data."""
 
-    tracking_number: str
-    community: str
-    kind: str
-    state: str
+    tracking_number: str = Field(examples=["IACS-7M3Q-0XKD-92HT-VB4E"])
+    community: str = Field(examples=["Provider/Supplier Community"])
+    kind: str = Field(examples=["Join a user group as End User"])
+    state: str = Field(examples=["pending"])
     since: datetime
-    next_step: str
-    whose_turn: str | None
-    reason: str | None
+    next_step: str = Field(examples=["Your request waits for a decision by: User Group Administrator."])
+    whose_turn: str | None = Field(examples=["User Group Administrator"])
+    reason: str | None = Field(examples=[None])
     documents: list[NeedView]
     timeline: list[MomentView]
 
@@ -154,58 +192,62 @@ class StatusView(web.View):
 class ChoiceView(web.View):
     """One value that a field may take."""
 
-    code: str
-    name: str
+    code: str = Field(examples=["clinic"])
+    name: str = Field(examples=["Clinic or group practice"])
 
 
 class FieldView(web.View):
     """One field to fill in: `accepting` are values that are good as they stand, `refusing` are not."""
 
-    name: str
-    label: str
-    hint: str
+    name: str = Field(examples=["birth_date"])
+    label: str = Field(examples=["Date of birth"])
+    hint: str = Field(examples=["Year, month and day"])
     required: bool
-    several: bool
-    format: str
-    accepting: list[str]
-    refusing: list[str]
+    several: bool = Field(examples=[False])
+    format: str = Field(examples=[fields.RULES["birth_date"].rule])
+    accepting: list[str] = Field(examples=[list(fields.RULES["birth_date"].accepts)])
+    refusing: list[str] = Field(examples=[list(fields.RULES["birth_date"].refuses[:2])])
     choices: list[ChoiceView] = Field(default_factory=list)
 
 
 class DocumentNeedView(web.View):
     """A document that a kind of request needs."""
 
-    document: str
-    name: str
+    document: str = Field(examples=["irs_letter"])
+    name: str = Field(examples=["IRS letter (CP-575 or accepted substitute)"])
 
 
 class KindView(web.View):
     """One kind of request: what it asks for, who decides, what it gives."""
 
-    kind: str
-    name: str
-    gives: str
-    needs: list[str] = Field(description="organization_id, group_id: which existing place is to be named")
+    kind: str = Field(examples=["join_group"])
+    name: str = Field(examples=["Join a user group as End User"])
+    gives: str = Field(examples=["End User"])
+    needs: list[str] = Field(
+        description="organization_id, group_id: which existing place is to be named", examples=[["group_id"]]
+    )
     applicant_fields: list[FieldView]
     fields: list[FieldView]
     documents: list[DocumentNeedView]
-    decided_by: list[list[str]] = Field(description="For each stage, the roles of which any one decides")
+    decided_by: list[list[str]] = Field(
+        description="For each stage, the roles of which any one decides", examples=[[["User Group Administrator"]]]
+    )
 
 
 class HelpDeskView(web.View):
     """How to reach the help desk."""
 
-    email: str
-    phone: str
-    tty: str
-    hours: str
+    email: str = Field(examples=["help-desk@iacs.example"])
+    phone: str = Field(examples=["1-555-555-0100"])
+    tty: str = Field(examples=["1-555-555-0101"])
+    hours: str = Field(examples=["Monday to Friday, 7 a.m. to 7 p.m. Eastern time"])
 
 
 class CommunityLineView(web.View):
     """One community of the list."""
 
-    id: str
-    name: str
+    id: str = Field(examples=["provider-supplier"])
+    name: str = Field(examples=["Provider/Supplier Community"])
     open: bool
 
 
@@ -239,7 +281,7 @@ def routes(db: Database, verifier: Verifier, ring: Keyring, kept: Files) -> APIR
 def _communities(db: Database) -> APIRouter:
     router = APIRouter(tags=["communities"])
 
-    @router.get("/communities")
+    @router.get("/communities", responses=web.responses())
     async def list_communities() -> CommunitiesView:
         """List the communities."""
         async with db.begin() as tx:
@@ -247,7 +289,9 @@ def _communities(db: Database) -> APIRouter:
         return CommunitiesView(items=[CommunityLineView(id=c.id, name=c.name, open=c.open) for c in found])
 
     @router.get("/communities/{community_id}", responses=web.responses("not_found"))
-    async def show_community(community_id: str) -> CommunityView:
+    async def show_community(
+        community_id: Annotated[str, Path(examples=["provider-supplier"])],
+    ) -> CommunityView:
         """Show what a community's members can ask for, field by field."""
         async with db.begin() as tx:
             found = {community.id: community for community in await replicas.list_communities(tx)}
@@ -277,11 +321,12 @@ def _requests(db: Database, verifier: Verifier, ring: Keyring) -> APIRouter:
             "security_official_vacant",
             "unauthenticated",
         ),
+        openapi_extra=dict(openapi.OPTIONAL),
     )
     async def file_request(
         body: RequestBody, response: Response, caller: Annotated[Caller | None, identified]
     ) -> FiledView:
-        """File one wish: 201, or 200 with the open request if a signed-in person has one like it."""
+        """File one request: 201, or 200 with the open request if a signed-in person has one like it."""
         async with db.begin() as tx:
             person_id = caller.person_id if caller else None
             filed = await usecases.file_request(tx, ring, body.community_id, body.order(), person_id)
@@ -292,6 +337,7 @@ def _requests(db: Database, verifier: Verifier, ring: Keyring) -> APIRouter:
     @router.post(
         "/requests/{request_id}/email-proof",
         responses=web.responses(
+            "field_invalid",
             "code_wrong",
             "could_not_be_confirmed",
             "not_found",
@@ -312,7 +358,7 @@ def _requests(db: Database, verifier: Verifier, ring: Keyring) -> APIRouter:
         response.headers.update(_NO_STORE)
         return ProvedView(**view.model_dump(), action_token=ring.action_token(proved.id), expires_in=keys.ACT_SECONDS)
 
-    @router.post("/requests/{request_id}/email-code", status_code=202)
+    @router.post("/requests/{request_id}/email-code", status_code=202, responses=web.responses("field_invalid"))
     async def ask_code_again(request_id: UUID) -> AskedView:
         """Ask for a new code. The answer is the same whether one is sent or not."""
         async with db.begin() as tx:
@@ -321,6 +367,7 @@ def _requests(db: Database, verifier: Verifier, ring: Keyring) -> APIRouter:
 
     @router.post(
         "/requests/{request_id}/submission",
+        response_model=SubmittedView,
         responses=web.responses(
             "unauthenticated",
             "not_found",
@@ -337,7 +384,9 @@ def _requests(db: Database, verifier: Verifier, ring: Keyring) -> APIRouter:
             return await _filed_view(tx, request)
 
     @router.get("/statuses/{tracking_number}", tags=["status"], responses=web.responses("not_found"))
-    async def show_status(tracking_number: str) -> StatusView:
+    async def show_status(
+        tracking_number: Annotated[str, Path(examples=["IACS-7M3Q-0XKD-92HT-VB4E"])],
+    ) -> StatusView:
         """Show where a request stands, to whoever has its tracking number."""
         number = keys.tracking_number(tracking_number)
         if number is None:
@@ -392,6 +441,7 @@ def _documents(db: Database, verifier: Verifier, ring: Keyring, kept: Files) -> 
         responses=_or_200(
             DocumentView,
             "This very file is here already",
+            "field_invalid",
             "document_refused",
             "too_large",
             "request_closed",
@@ -402,15 +452,14 @@ def _documents(db: Database, verifier: Verifier, ring: Keyring, kept: Files) -> 
             "requestBody": {
                 "required": True,
                 "content": {
-                    media_type: {"schema": {"type": "string", "format": "binary"}}
-                    for media_type in ("application/pdf", "image/jpeg", "image/gif", "image/png")
+                    media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in _MEDIA_TYPES
                 },
             }
         },
     )
     async def add_document(
         request_id: UUID,
-        document_code: str,
+        document_code: Annotated[str, Path(description="As its kind names it", examples=["irs_letter"])],
         request: Request,
         response: Response,
         token: Annotated[str | None, Depends(_bearer)],
@@ -437,7 +486,13 @@ def _documents(db: Database, verifier: Verifier, ring: Keyring, kept: Files) -> 
     @router.get(
         "/requests/{request_id}/documents/{document_id}",
         response_class=StreamingResponse,
-        responses=web.responses("unauthenticated", "not_found"),
+        responses={
+            200: {
+                "description": "The document, as it was sent",
+                "content": {media_type: {} for media_type in _MEDIA_TYPES},
+            },
+            **web.responses("unauthenticated", "not_found"),
+        },
     )
     async def get_document(
         request_id: UUID, document_id: UUID, token: Annotated[str | None, Depends(_bearer)]
@@ -470,7 +525,10 @@ def _or_200(model: type[web.View], description: str, *codes: str) -> dict[int | 
     return {200: {"model": model, "description": description}, **web.responses(*codes)}
 
 
-async def _bearer(authorization: Annotated[str | None, Header(include_in_schema=False)] = None) -> str | None:
+async def _bearer(
+    authorization: Annotated[str | None, Depends(web.ACCESS_TOKEN)],
+    _same: Annotated[str | None, Depends(_ACTION_TOKEN)],
+) -> str | None:
     """Return the bearer token, whoever made it."""
     scheme, _, token = (authorization or "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None

@@ -5,22 +5,26 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class HelpDesk:
-    """How a person reaches people. The values come from settings or the community file."""
+    """How a person reaches people."""
 
     email: str
     phone: str
     tty: str
 
 
+HELP_DESK = HelpDesk(email="help-desk@iacs.example", phone="1-555-555-0100", tty="1-555-555-0101")
+"""Who helps where no community is known yet. A community's own file names its own."""
+
+
 @dataclass(frozen=True)
 class Shell:
-    """What surrounds every page of one service; built once, from its settings.
+    """What surrounds every page of one service; built once.
 
     `static_url` is the path under which `assets.static_files()` is mounted, without a slash at its end.
     """
 
-    help_desk: HelpDesk
     static_url: str
+    help_desk: HelpDesk = HELP_DESK
     app_name: str = "Provider Access"
     banner: str = "A demonstration system, not an official website of the United States government"
 

@@ -167,6 +167,20 @@ async def test_an_approver_who_comes_back_in_time_resets_the_absence(desk: Desk)
     assert await desk.open_queues(request_id) == [ADMINISTRATOR, BACKUP, SECURITY_OFFICIAL]
 
 
+async def test_an_absence_seen_before_a_decision_does_not_count_after_it(desk: Desk) -> None:
+    place = await desk.place()
+    official = await desk.holder(SECURITY_OFFICIAL, place.id)
+    request_id = await desk.submit(kind="create_provider_group", scope_id=place.id)
+    await desk.hear(desk.account(official, "locked"))
+    await desk.look()
+    await desk.hear(desk.account(official, "active"))
+    await desk.decide(request_id, official)
+    await desk.refuse(request_id, "approver_lost_authority")
+    await desk.hear(desk.account(official, "locked"))
+    await desk.look()
+    assert HELP_DESK not in await desk.open_queues(request_id)
+
+
 async def test_the_applicant_alone_is_nobody_who_could_decide(desk: Desk) -> None:
     place = await desk.place()
     official = await desk.holder(SECURITY_OFFICIAL, place.id)

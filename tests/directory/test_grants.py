@@ -436,20 +436,18 @@ async def test_a_refusal_is_answered_once_a_round_and_the_next_round_is_judged_a
 
 
 async def test_what_ended_without_a_grant_is_forgotten_and_never_kept_again(desk: Desk) -> None:
-    endings: list[tuple[Dossier, approval.RequestEvent]] = []
-    for ending in (approval.RequestDenied, approval.RequestExpired, approval.RequestClosed):
-        it = a_dossier(person_id=new_person())
-        more: dict[str, Any] = {
-            approval.RequestDenied: {
-                "decided_by": desk.help_desk,
-                "capacity": {"role": HELP_DESK, "place_kind": "community", "place_id": COMMUNITY.place_id},
-                "reason": "wrong_path",
-                "decided_at": desk.now,
-            },
-            approval.RequestExpired: {"expired_at": desk.now},
-            approval.RequestClosed: {"why": "cannot_be_granted", "closed_at": desk.now},
-        }[ending]
-        endings.append((it, ending(**about(it), **more)))
+    capacity = approval.Capacity(role=HELP_DESK, place_kind="community", place_id=COMMUNITY.place_id)
+    denied, expired, closed, early = (a_dossier() for _ in range(4))
+    endings: list[tuple[Dossier, approval.RequestEvent]] = [
+        (
+            denied,
+            approval.RequestDenied(
+                **about(denied), decided_by=desk.help_desk, capacity=capacity, reason="wrong_path", decided_at=desk.now
+            ),
+        ),
+        (expired, approval.RequestExpired(**about(expired), expired_at=desk.now)),
+        (closed, approval.RequestClosed(**about(closed), why="cannot_be_granted", closed_at=desk.now)),
+    ]
     for it, event in endings:
         await desk.keep(it)
         assert "rosa@applicants.example" in str(tuple(await desk.case(it)))
@@ -457,8 +455,8 @@ async def test_what_ended_without_a_grant_is_forgotten_and_never_kept_again(desk
         await desk.keep(it)  # Delivered again, or late: it is over.
         await desk.keep(desk.approved(it))
         assert ((await desk.case(it)).dossier, (await desk.case(it)).approval) == (None, None)
-    early, event = a_dossier(), endings[1][1]
-    await desk.hear(record_of(event.model_copy(update={"request_id": early.request_id}), subject=early.request_id))
+    over = approval.RequestExpired(**about(early), expired_at=desk.now)  # Heard of before the dossier.
+    await desk.hear(record_of(over, subject=early.request_id, scope=early.scope_id))
     await desk.keep(early)
     everything = await desk.dump()
     assert "rosa@applicants.example" not in everything

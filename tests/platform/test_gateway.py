@@ -73,9 +73,9 @@ def test_a_path_keeps_its_prefix_and_tells_who_asked(gateway: Gateway, claims: P
             assert f"x-forwarded-host: {gateway.address.removeprefix('http://')}" in answer
 
 
-def test_the_root_leads_to_the_directory_and_the_rest_to_nothing(gateway: Gateway) -> None:
+def test_the_root_leads_to_the_reference_and_the_rest_to_nothing(gateway: Gateway) -> None:
     root = get(gateway, "/")
-    assert (root.status_code, root.headers["location"]) == (302, "/directory/")
+    assert (root.status_code, root.headers["location"]) == (302, "/directory/docs")
     assert get(gateway, "/approvals").status_code == 404
     assert get(gateway, "/healthz").text == "ok"
 

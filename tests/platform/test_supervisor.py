@@ -108,7 +108,7 @@ def test_one_origin_leads_to_every_service_and_to_the_inbox(product: Product) ->
         answer = get(f"{product.origin()}/{name}/v1/things?a=1")
         assert answer.text.startswith(f"/{name}/v1/things?a=1 by {name} ")
     assert "Mail that the system sent" in get(f"{product.origin()}/mail").text
-    assert get(product.origin()).headers["location"] == "/directory/"
+    assert get(product.origin()).headers["location"] == "/directory/docs"
     assert get(f"{product.origin()}/approvals").status_code == 404
 
 

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+import structlog
 
+from shared import telemetry
 from shared.database import Database
 from shared.testing.databases import Databases
 
@@ -22,3 +24,11 @@ async def one_database(databases: Databases) -> AsyncIterator[Database]:
     await database.start()
     yield database
     await database.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def log_lines() -> None:
+    """Log as the services do: left alone, structlog draws each traceback with all values in it, for seconds."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, telemetry._tell_exception, structlog.processors.JSONRenderer()]
+    )

@@ -1,22 +1,24 @@
 """The pages under test, served without a database: the real views, templates, styles and headers."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.directory import views
+from shared.platform.mail import inbox
 from shared.ui import assets, security
 from shared.ui.environment import page_renderer
-from shared.ui.page import HelpDesk, Shell
+from shared.ui.page import Shell
+from tests.ui.mails import fill
+from tests.ui.services import SERVICES, application
 
-SHELL = Shell(
-    help_desk=HelpDesk(email="help@example.org", phone="1-555-555-0100", tty="1-555-555-0101"),
-    static_url="/directory/static",
-)
+SHELL = Shell(static_url="/directory/static")
 TOKEN_PATH = "/directory/password/one-time-token"
 LINKS_PATH = "/directory/password-links"
 
@@ -67,3 +69,16 @@ app = Starlette(
     ],
     middleware=[Middleware(security.SecurityHeaders), Middleware(security.SameOriginForms)],
 )
+
+
+def front(mail_folder: Path) -> ASGIApp:
+    """Return all pages under one origin, as the gateway shows them: these, each service's reference, the inbox."""
+    mail = inbox(fill(mail_folder), None)
+
+    async def lead(scope: Scope, receive: Receive, send: Send) -> None:
+        first, _, rest = scope["path"].removeprefix("/").partition("/")
+        is_reference = first in SERVICES and rest.startswith(("docs", "openapi.json", "static/"))
+        serving = mail if first == "mail" else application(first) if is_reference else app
+        await serving(scope, receive, send)
+
+    return lead

@@ -4,17 +4,47 @@ import pytest
 from playwright.async_api import expect
 
 from tests.ui.conftest import Axe, OpenPage
+from tests.ui.mails import ADDRESS
 from tests.ui.pages import STATES, TOKEN_PATH
 
+WIDTHS = (1280, 375, 320)
+REFERENCES = {"registration": (1280,), "approval": (375,), "directory": (320,), "notification": WIDTHS}
+"""The widths in which axe reads each reference: they are made of the same parts, and all but one are long."""
 
-@pytest.mark.parametrize("width", [1280, 375, 320])
+
 @pytest.mark.parametrize("state", STATES)
-async def test_axe_finds_nothing_and_nothing_scrolls_sideways(
-    open_page: OpenPage, axe: Axe, state: str, width: int
-) -> None:
-    page = await open_page(f"/states/{state}", width)
-    await axe(page)
-    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+async def test_axe_finds_nothing_and_nothing_scrolls_sideways(open_page: OpenPage, axe: Axe, state: str) -> None:
+    await axe(await open_page(f"/states/{state}"), *WIDTHS)
+
+
+@pytest.mark.parametrize("service", REFERENCES)
+async def test_axe_finds_nothing_in_a_reference(open_page: OpenPage, axe: Axe, service: str) -> None:
+    page = await open_page(f"/{service}/docs")
+    await axe(page, *REFERENCES[service])
+    for width in WIDTHS:
+        await page.set_viewport_size({"width": width, "height": 900})
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_a_link_of_the_contents_leads_to_its_operation(open_page: OpenPage) -> None:
+    page = await open_page("/approval/docs")
+    await page.get_by_role("navigation").get_by_role("link", name="Decide a request").click()
+    await expect(page.get_by_role("heading", name="Decide a request")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("query", ["", f"?to={ADDRESS}", "?to=nobody@mail.example"])
+async def test_axe_finds_nothing_in_the_inbox(open_page: OpenPage, axe: Axe, query: str) -> None:
+    await axe(await open_page(f"/mail{query}"), *WIDTHS)
+
+
+async def test_axe_finds_nothing_in_a_mail_of_the_inbox_in_either_form(open_page: OpenPage, axe: Axe) -> None:
+    page = await open_page("/mail")
+    await page.get_by_role("link", name="Your decision is needed").first.click()
+    await expect(page.locator("pre")).to_contain_text("Hello Rosa Delgado,")
+    await axe(page, *WIDTHS)
+    await page.get_by_role("link", name="Show as its reader sees it").click()
+    await expect(page.frame_locator("iframe").get_by_role("heading", level=1)).to_be_visible()
+    await axe(page, *WIDTHS)
 
 
 async def test_the_styles_and_the_font_arrive(open_page: OpenPage) -> None:

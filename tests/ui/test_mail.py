@@ -1,57 +1,17 @@
 """Mails: both forms of every notice, from the variables that its header names and no others."""
 
 import re
-from pathlib import Path
-from typing import Any
 
 import pytest
 from jinja2 import UndefinedError, meta
 
-import services.notification
-from shared.ui.environment import environment, render_block
-from shared.ui.page import HelpDesk
+from shared.ui.environment import render_block
 from tests.ui.conftest import Axe, OpenPage
 from tests.ui.html import Document
-
-mails = environment("services.notification")
-TEMPLATES = Path(services.notification.__path__[0]) / "templates" / "mail"
-NOTICES = sorted(path.stem for path in TEMPLATES.glob("*.html") if path.stem != "base")
-
-LAYOUT = {
-    "recipient_name": "Rosa Delgado",
-    "help_desk": HelpDesk(email="help@example.org", phone="1-555-555-0100", tty="1-555-555-0101"),
-}
-VALUES: dict[str, Any] = {
-    "request_tracking_number": "7QK2-M4XP-93TD",
-    "kind_name": "Join a group",
-    "role_name": "End User",
-    "place_name": "Billing <b>& Sons",
-    "applicant_name": "Peter Okafor",
-    "due_at": "December 8, 2026, 5:00 p.m. ET",
-    "status_url": "https://iacs.example/registration/status/7QK2-M4XP-93TD",
-    "queue_url": "https://iacs.example/approval/queue",
-    "reason_text": "The letter names another organization.",
-    "next_step_text": "File a new request with the right letter.",
-    "history": [{"at": "November 1, 2026", "text": "filed"}, {"at": "November 4, 2026", "text": "reminded"}],
-    "documents": ["IRS letter CP 575 or 147C"],
-    "user_id": "K7MQ42XP",
-    "secret": "https://iacs.example/directory/password/" + "AbCdEf0123456789" * 4,
-}
+from tests.ui.mails import LAYOUT, NOTICES, TEMPLATES, VALUES, documented, mails, rendered
 
 every_notice = pytest.mark.parametrize("notice", NOTICES)
 every_form = pytest.mark.parametrize("form", ["html", "txt"])
-
-
-def documented(notice: str, form: str) -> set[str]:
-    """Return the variables that a template's header says it takes."""
-    [header] = re.findall(r"\A\{#.*?#\}", (TEMPLATES / f"{notice}.{form}").read_text(), re.DOTALL)
-    words = set(re.findall(r"[a-z_]+", header.partition("Takes, besides what the layout takes:")[2]))
-    return words & VALUES.keys()
-
-
-def rendered(notice: str, form: str, **layout: object) -> str:
-    values = {name: VALUES[name] for name in documented(notice, form)}
-    return mails.get_template(f"mail/{notice}.{form}").render({**LAYOUT, **values, **layout})
 
 
 def words_of(text: str) -> list[str]:
@@ -130,4 +90,3 @@ async def test_axe_finds_nothing_in_a_mail_on_a_phone(open_page: OpenPage, axe: 
     page = await open_page("about:blank", width=320)
     await page.set_content(rendered(notice, "html"))
     await axe(page)
-    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")

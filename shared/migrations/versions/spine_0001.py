@@ -78,6 +78,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
     )
     op.create_index("ix_outbox_receipt", "outbox", ["topic", "sent_partition", "sent_offset"], unique=False)
+    op.create_index("ix_outbox_sending_order", "outbox", ["sending_order"], unique=False)
     op.create_index("ix_outbox_sent_at", "outbox", ["sent_at"], unique=False)
     op.create_index(
         "ix_outbox_unnumbered", "outbox", ["position"], unique=False, postgresql_where=sa.text("sending_order IS NULL")

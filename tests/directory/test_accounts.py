@@ -1,0 +1,356 @@
+"""Passwords, links, sign-in and sessions."""
+
+import asyncio
+import time
+import unicodedata
+from datetime import timedelta
+
+import httpx
+import pytest
+from argon2 import PasswordHasher
+from joserfc import jws
+
+from services.directory import passwords, store, tables, usecases
+from shared import tokens
+from shared.contracts import directory
+from shared.errors import Refusal
+from shared.ids import PersonId
+from shared.testing.waiting import someone_waits_for_a_lock
+from tests.directory.builders import KEYS
+from tests.directory.conftest import client
+from tests.directory.desk import ORIGIN, PASSWORD, Desk
+
+SESSIONS = "/directory/v1/sessions"
+TOKEN = "/directory/v1/sessions/current/token"
+SOON = timedelta(seconds=1)
+
+
+async def signed_up(desk: Desk, password: str = PASSWORD) -> tuple[PersonId, str]:
+    """Return the help desk's person and user ID, their password set."""
+    return desk.help_desk, await desk.with_password(desk.help_desk, password)
+
+
+def cookie_of(answer: httpx.Response) -> str:
+    return answer.headers["set-cookie"].split(";")[0].partition("=")[2]
+
+
+# --- Passwords ------------------------------------------------------------------------------------
+
+
+def test_a_password_is_stored_as_argon2id_and_read_in_one_form_of_its_letters() -> None:
+    composed = unicodedata.normalize("NFC", "Ångström café naïve résumé")
+    decomposed = unicodedata.normalize("NFD", composed)
+    assert composed != decomposed
+    stored = passwords.hashed(decomposed)
+    assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert stored != passwords.hashed(decomposed)  # Salted.
+    assert passwords.fits(stored, composed)
+    assert not passwords.fits(stored, composed.lower())
+
+
+def test_no_password_fits_where_there_is_none() -> None:
+    assert not passwords.fits(None, PASSWORD)
+    assert not passwords.fits(None, "nobody has this password")
+    assert not passwords.fits("not a hash", PASSWORD)
+
+
+# --- The link ---------------------------------------------------------------------------------------
+
+
+async def test_a_link_sets_a_password_once_and_takes_the_others_with_it(desk: Desk) -> None:
+    first = await desk.link(desk.help_desk)
+    user_id = (await desk.account(desk.help_desk)).user_id
+    async with desk.db.begin() as tx:
+        await usecases.ask_password_link(tx, KEYS, user_id)
+    second = await desk.link(desk.help_desk)
+    assert first != second
+    async with desk.db.begin() as tx:
+        assert await usecases.set_password(tx, second, "hash one")
+    for used in (first, second, "unknown"):
+        async with desk.db.begin() as tx:
+            assert not await usecases.set_password(tx, used, "hash two")
+            assert await usecases.owner_of_link(tx, used) is None
+    account = await desk.account(desk.help_desk)
+    assert (account.state, account.password_hash) == ("active", "hash one")
+    (changed,) = await desk.announced(directory.AccountChanged)
+    assert (changed.previous_state, changed.state) == ("invited", "active")
+    assert [state.status for _, state in await desk.states(directory.AccountState)] == ["invited", "active"]
+    versions = [version for version, _ in await desk.states(directory.AccountState)]
+    assert versions == sorted(set(versions))
+
+
+async def test_a_link_used_twice_at_the_same_moment_sets_one_password(desk: Desk) -> None:
+    token = await desk.link(desk.help_desk)
+
+    async def other() -> bool:
+        async with desk.db.begin() as tx:
+            return await usecases.set_password(tx, token, "hash two")
+
+    async with desk.db.begin() as tx:
+        assert await usecases.set_password(tx, token, "hash one")
+        late = asyncio.create_task(other())
+        await someone_waits_for_a_lock(desk.db)
+    assert not await late
+    assert (await desk.account(desk.help_desk)).password_hash == "hash one"
+
+
+async def test_a_link_lives_seventy_two_hours(desk: Desk) -> None:
+    token = await desk.link(desk.help_desk)
+    desk.wait(timedelta(hours=72) - timedelta(minutes=1))
+    async with desk.db.begin() as tx:
+        assert await usecases.owner_of_link(tx, token) is not None
+    desk.wait(timedelta(minutes=1))
+    async with desk.db.begin() as tx:
+        assert await usecases.owner_of_link(tx, token) is None
+        assert not await usecases.set_password(tx, token, "hash")
+
+
+async def test_a_person_is_sent_three_links_an_hour(desk: Desk) -> None:
+    user_id = (await desk.account(desk.help_desk)).user_id
+
+    async def ask(times: int) -> int:
+        before = len(await desk.announced(directory.PasswordLinkAsked))
+        for _ in range(times):
+            async with desk.db.begin() as tx:
+                await usecases.ask_password_link(tx, KEYS, user_id)
+        return len(await desk.announced(directory.PasswordLinkAsked)) - before
+
+    desk.wait(timedelta(hours=1))
+    assert await ask(5) == 3
+    desk.wait(timedelta(minutes=59))
+    assert await ask(1) == 0
+    desk.wait(timedelta(minutes=1, seconds=1))
+    assert await ask(1) == 1
+    await desk.sql("UPDATE account SET state = 'disabled'")
+    desk.wait(timedelta(hours=2))
+    assert await ask(1) == 0
+
+
+async def test_asking_for_a_link_is_answered_alike_whether_or_not_there_is_an_account(desk: Desk) -> None:
+    user_id = (await desk.account(desk.help_desk)).user_id
+    answers = [
+        await desk.http.post("/directory/v1/password-links", json={"user_id": typed})
+        for typed in (user_id, "AAAAAAAA", "not a user id", "NUL\0IN IT")
+    ]
+    assert {(answer.status_code, answer.content) for answer in answers} == {(202, b"")}
+    assert len({tuple(sorted(answer.headers)) for answer in answers}) == 1
+    (asked,) = await desk.announced(directory.PasswordLinkAsked)
+    assert (asked.user_id, asked.link_expires_at - asked.asked_at) == (user_id, timedelta(hours=72))
+
+
+# --- Sign-in ----------------------------------------------------------------------------------------
+
+
+async def test_who_signs_in_gets_a_token_that_others_verify_and_a_cookie_that_scripts_cannot_read(desk: Desk) -> None:
+    person, user_id = await signed_up(desk)
+    answer = await desk.sign_in(f" {user_id.lower()[:4]}-{user_id[4:]} ")
+    assert answer.status_code == 201
+    said = answer.json()
+    assert (said["token_type"], said["expires_in"]) == ("Bearer", 600)
+    verifier = tokens.Verifier(tokens.Issued(f"{ORIGIN}/directory", ORIGIN), tokens.keys_of(desk.db))
+    caller = await verifier.caller(said["access_token"])
+    (session,) = await desk.rows(tables.session)
+    assert (caller.person_id, caller.session_id) == (person, session.id)
+    with pytest.raises(tokens.NotAToken):
+        await tokens.Verifier(tokens.Issued(f"{ORIGIN}/directory", "else"), tokens.keys_of(desk.db)).caller(
+            said["access_token"]
+        )
+
+    cookie = answer.headers["set-cookie"]
+    assert {"HttpOnly", "Max-Age=43200", "Path=/directory", "SameSite=lax"} <= set(cookie.split("; "))
+    assert "Secure" not in cookie  # Over http it would never come back.
+    assert answer.headers["cache-control"] == "no-store"
+    assert session.cookie_hash == usecases.digest(cookie_of(answer))
+    everything = await desk.dump()
+    assert cookie_of(answer) not in everything
+    assert said["access_token"] not in everything
+    assert PASSWORD not in everything
+
+    async with client(desk.db, "https://iacs.test") as https:
+        answer = await https.post(SESSIONS, json={"user_id": user_id, "password": PASSWORD})
+    assert "Secure" in answer.headers["set-cookie"].split("; ")
+
+
+async def test_wrong_unknown_invited_and_locked_are_answered_alike_after_the_same_work(desk: Desk) -> None:
+    _, user_id = await signed_up(desk)
+    async with desk.db.begin() as tx:
+        invited = await desk.appoint(tx)
+        locked = await desk.appoint(tx)
+    people = {row.user_id: row.person_id for row in await desk.rows(tables.account)}
+    await desk.with_password(people[locked])
+    for _ in range(10):
+        async with desk.db.begin() as tx:
+            await usecases.note_failed_sign_in(tx, people[locked])
+
+    answers, works = [], []
+    for typed, password in (
+        (user_id, "not the password at all"),
+        ("AAAAAAAA", PASSWORD),
+        ("what is this", PASSWORD),
+        ("NUL\0IN IT", PASSWORD),
+        (invited, PASSWORD),
+        (locked, PASSWORD),
+    ):
+        spent = []
+        for _ in range(3):
+            began = time.process_time()
+            answer = await desk.sign_in(typed, password)
+            spent.append(time.process_time() - began)
+        works.append(min(spent))
+        answers.append(answer)
+    bodies = [{n: v for n, v in answer.json().items() if n != "trace_id"} for answer in answers]
+    assert all(body == bodies[0] for body in bodies)
+    assert {answer.status_code for answer in answers} == {401}
+    assert not any("set-cookie" in answer.headers for answer in answers)
+    assert min(works) > max(works) / 3, works
+    assert await desk.rows(tables.session) == []
+
+
+async def test_ten_wrong_passwords_lock_for_fifteen_minutes(desk: Desk) -> None:
+    person, user_id = await signed_up(desk)
+    for _ in range(8):
+        async with desk.db.begin() as tx:
+            await usecases.note_failed_sign_in(tx, person)
+    assert (await desk.sign_in(user_id, "wrong")).status_code == 401
+    assert (await desk.account(person)).failure_count == 9  # A refusal is answered, and the try is counted.
+    assert (await desk.sign_in(user_id)).status_code == 201  # The right one begins the count anew.
+    assert (await desk.account(person)).failure_count == 0
+    for _ in range(9):
+        async with desk.db.begin() as tx:
+            await usecases.note_failed_sign_in(tx, person)
+    await desk.sign_in(user_id, "wrong")
+    assert (await desk.sign_in(user_id)).status_code == 401
+    desk.wait(timedelta(minutes=15) - timedelta(seconds=5))
+    assert (await desk.sign_in(user_id)).status_code == 401
+    desk.wait(timedelta(seconds=10))
+    assert (await desk.sign_in(user_id)).status_code == 201
+
+
+async def test_a_password_that_was_right_before_the_lock_does_not_sign_in_after_it(desk: Desk) -> None:
+    person, _ = await signed_up(desk)
+    for _ in range(10):
+        async with desk.db.begin() as tx:
+            await usecases.note_failed_sign_in(tx, person)
+    async with desk.db.begin() as tx:
+        assert await usecases.sign_in(tx, person) is None
+
+
+async def test_a_password_counts_to_its_last_space(desk: Desk) -> None:
+    spaced = f"  {PASSWORD} "
+    _, user_id = await signed_up(desk, spaced)
+    assert (await desk.sign_in(user_id, spaced)).status_code == 201
+    assert (await desk.sign_in(user_id, PASSWORD)).status_code == 401
+
+
+async def test_a_password_stored_with_weaker_parameters_is_stored_anew_at_sign_in(desk: Desk) -> None:
+    person, user_id = await signed_up(desk)
+    weak = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD)
+    async with desk.db.begin() as tx:
+        await store.save_account(tx, person, password_hash=weak)
+    assert (await desk.sign_in(user_id)).status_code == 201
+    stored = (await desk.account(person)).password_hash
+    assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert (await desk.sign_in(user_id)).status_code == 201
+    assert (await desk.account(person)).password_hash == stored
+
+
+# --- Sessions -----------------------------------------------------------------------------------------
+
+
+async def test_a_session_renews_its_token_until_it_was_idle_or_has_lasted_twelve_hours(desk: Desk) -> None:
+    person, user_id = await signed_up(desk)
+    signed_in = await desk.sign_in(user_id)
+    first = await desk.http.post(TOKEN)
+    assert first.status_code == 201
+    assert cookie_of(first) == cookie_of(signed_in)
+    verifier = tokens.Verifier(tokens.Issued(f"{ORIGIN}/directory", ORIGIN), tokens.keys_of(desk.db))
+    callers = [await verifier.caller(answer.json()["access_token"]) for answer in (signed_in, first)]
+    assert callers[0] == callers[1]
+    desk.wait(timedelta(minutes=29))
+    assert (await desk.http.post(TOKEN)).status_code == 201
+    desk.wait(timedelta(minutes=30))
+    assert (await desk.http.post(TOKEN)).status_code == 401
+
+    async with desk.db.begin() as tx:
+        session = await usecases.sign_in(tx, person)
+    assert session is not None
+    for _ in range(24):
+        desk.wait(timedelta(minutes=29, seconds=50))
+        async with desk.db.begin() as tx:
+            await usecases.renew(tx, session.cookie)
+    desk.wait(timedelta(minutes=5))  # 12 hours and a minute since the sign-in, not idle.
+    async with desk.db.begin() as tx:
+        with pytest.raises(Refusal, match="unauthenticated"):
+            await usecases.renew(tx, session.cookie)
+
+
+async def test_a_session_ends_with_sign_out_and_with_the_account(desk: Desk) -> None:
+    person, user_id = await signed_up(desk)
+    await desk.sign_in(user_id)
+    out = await desk.http.delete("/directory/v1/sessions/current")
+    assert out.status_code == 204
+    assert 'iacs_session=""' in out.headers["set-cookie"]
+    assert "Path=/directory" in out.headers["set-cookie"]
+    (session,) = await desk.rows(tables.session)
+    assert session.ended_at is not None
+    assert (await desk.http.delete("/directory/v1/sessions/current")).status_code == 204
+
+    signed_in = await desk.sign_in(user_id)
+    desk.http.cookies.clear()
+    for cookie in ({}, {"iacs_session": "unknown"}):
+        answer = await desk.http.post(TOKEN, headers={"cookie": "; ".join(f"{n}={v}" for n, v in cookie.items())})
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+    await desk.sql("UPDATE account SET state = 'disabled'")
+    again = await desk.http.post(TOKEN, headers={"cookie": f"iacs_session={cookie_of(signed_in)}"})
+    assert again.status_code == 401
+    assert (await desk.account(person)).state == "disabled"
+
+
+# --- The key that signs ---------------------------------------------------------------------------------
+
+
+async def test_a_new_key_signs_in_time_and_what_the_old_one_signed_stays_good(desk: Desk) -> None:
+    _, user_id = await signed_up(desk)
+    old = (await desk.sign_in(user_id)).json()["access_token"]
+
+    async def renew_key() -> int:
+        async with desk.db.begin() as tx:
+            await usecases.ensure_signing_key(tx, KEYS)
+        return len(await desk.states(directory.TokenKeyState))
+
+    assert await renew_key() == 1
+    desk.wait(timedelta(days=60) - timedelta(minutes=1))
+    assert await renew_key() == 1
+    desk.wait(timedelta(minutes=2))
+    assert await renew_key() == 2
+    assert await renew_key() == 2
+
+    async with client(desk.db) as http:
+        new = (await http.post(SESSIONS, json={"user_id": user_id, "password": PASSWORD})).json()["access_token"]
+    (_, first), (_, second) = await desk.states(directory.TokenKeyState)
+    kids = [jws.extract_compact(token.encode()).headers()["kid"] for token in (old, new)]
+    assert kids == [first.kid, second.kid]
+    verifier = tokens.Verifier(tokens.Issued(f"{ORIGIN}/directory", ORIGIN), tokens.keys_of(desk.db))
+    assert [(await verifier.caller(token)).person_id for token in (old, new)] == [desk.help_desk] * 2
+    assert not any("d" in key.jwk for key in (first, second))
+    private = [
+        KEYS.vault.open(row.private_locked, bound_to=f"signing_key {row.kid}")
+        for row in await desk.rows(tables.signing_key)
+    ]
+    everything = await desk.dump()
+    assert not any(key in everything for key in private)
+
+
+async def test_two_workers_make_one_key(desk: Desk) -> None:
+    desk.wait(timedelta(days=61))
+
+    async def other() -> None:
+        async with desk.db.begin() as tx:
+            await usecases.ensure_signing_key(tx, KEYS)
+
+    async with desk.db.begin() as tx:
+        await usecases.ensure_signing_key(tx, KEYS)
+        late = asyncio.create_task(other())
+        await someone_waits_for_a_lock(desk.db)
+    await late
+    assert len(await desk.states(directory.TokenKeyState)) == 2

@@ -1,0 +1,109 @@
+"""What operators do: publish communities, appoint the help desk."""
+
+import asyncio
+
+import pytest
+
+from services.directory import tables, usecases
+from shared.contracts import directory
+from shared.contracts.community import Community
+from shared.errors import Refusal
+from shared.ids import community_place
+from shared.replicas import load_community
+from shared.tables import audit
+from shared.testing.waiting import someone_waits_for_a_lock
+from tests.directory.builders import COMMUNITY, HELP_DESK, KEYS, SECURITY_OFFICIAL
+from tests.directory.desk import Desk
+
+
+def version(number: int, name: str = "Renamed") -> Community:
+    return COMMUNITY.model_copy(update={"version": number, "name": name})
+
+
+async def apply(desk: Desk, community: Community) -> bool:
+    async with desk.db.begin() as tx:
+        return await usecases.apply_community(tx, community, by="operator")
+
+
+async def test_a_new_version_is_the_current_one_and_the_old_one_stays(desk: Desk) -> None:
+    assert await apply(desk, version(2))
+    states = await desk.states(directory.CommunityState)
+    assert [(record, it.version, it.current) for record, it in states] == [(1, 1, True), (2, 1, False), (1, 2, True)]
+    assert Community.model_validate(states[-1][1].definition) == version(2)
+    said = [subject for type_, subject in await desk.said() if type_ == "community.state"]
+    assert said == ["provider-supplier@1", "provider-supplier@1", "provider-supplier@2"]
+    async with desk.db.begin() as tx:
+        current = await load_community(tx, COMMUNITY.id)
+        old = await load_community(tx, COMMUNITY.id, 1)
+    assert (current, old) == (version(2), COMMUNITY)
+
+
+async def test_the_same_again_changes_nothing_and_other_content_under_its_version_is_refused(desk: Desk) -> None:
+    before = await desk.said()
+    assert not await apply(desk, COMMUNITY)
+    with pytest.raises(Refusal, match="version: 1 is published already; the next is 2"):
+        await apply(desk, version(1))
+    assert await desk.said() == before
+    assert [act.act for act in await desk.rows(audit)].count("apply_community") == 1
+
+
+async def test_every_fault_of_a_file_is_named_and_nothing_of_it_is_published(desk: Desk) -> None:
+    before = await desk.said()
+    broken = COMMUNITY.model_copy(update={"version": 2, "roles": COMMUNITY.roles[1:]})
+    with pytest.raises(Refusal) as refused:
+        await apply(desk, broken)
+    faults = refused.value.facts["community_faults"]
+    assert isinstance(faults, list)
+    assert len(faults) > 3
+    assert all(SECURITY_OFFICIAL in fault or "can be reached by nobody" in fault for fault in faults)
+    assert await desk.said() == before
+
+
+async def test_two_operators_who_publish_one_version_at_the_same_moment_publish_it_once(desk: Desk) -> None:
+    async with desk.db.begin() as tx:
+        assert await usecases.apply_community(tx, version(2, "One"), by="operator")
+        late = asyncio.create_task(apply(desk, version(2, "Two")))
+        await someone_waits_for_a_lock(desk.db)
+    with pytest.raises(Refusal, match="community_invalid"):
+        await late
+    async with desk.db.begin() as tx:
+        current = await load_community(tx, COMMUNITY.id)
+    assert current == version(2, "One")
+
+
+async def test_an_operator_appoints_to_the_help_desk_and_to_nothing_that_people_ask_for(desk: Desk) -> None:
+    await desk.forget()
+    async with desk.db.begin() as tx:
+        user_id = await usecases.appoint(
+            tx,
+            KEYS,
+            community_id=COMMUNITY.id,
+            role_code=HELP_DESK,
+            given_name="Ada",
+            family_name="Agent",
+            email="ada@iacs.example",
+            by="operator",
+        )
+    account = next(row for row in await desk.rows(tables.account) if row.user_id == user_id)
+    (granted,) = await desk.announced(directory.RoleGranted)
+    assert (granted.person_id, granted.role, granted.place_kind, granted.place_id, granted.decided_by) == (
+        account.person_id,
+        HELP_DESK,
+        "community",
+        COMMUNITY.place_id,
+        None,
+    )
+    assert granted.scope_id == community_place(COMMUNITY.id)
+    assert sorted(type_ for type_, _ in await desk.said()) == [
+        "account.issued",
+        "account.state",
+        "person.state",
+        "role.granted",
+        "role_assignment.state",
+    ]
+    people = len(await desk.rows(tables.person))
+    for changes in ({"role_code": SECURITY_OFFICIAL}, {"role_code": "NOBODY"}, {"community_id": "nowhere"}):
+        with pytest.raises(Refusal, match="not_found"):
+            async with desk.db.begin() as tx:
+                await desk.appoint(tx, **changes)
+    assert len(await desk.rows(tables.person)) == people

@@ -1,0 +1,76 @@
+"""The four services as they are served, built from settings alone: their pages and documents need no database."""
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from fastapi import FastAPI
+from joserfc.jwk import ECKey
+
+from services.approval import main as approval
+from services.directory import main as directory
+from services.notification import main as notification
+from services.registration import main as registration
+from shared import settings
+
+
+def _key() -> str:
+    return urlsafe_b64encode(bytes(32)).decode()
+
+
+def _jwk(*, private: bool) -> str:
+    key = ECKey.generate_key("P-256", {"kid": "test", "use": "enc", "alg": "ECDH-ES"}, private=True)
+    return json.dumps(key.as_dict(private=private))
+
+
+_OF_ALL = {
+    "PROFILE": "embedded",
+    "DATABASE_URL": "postgresql://user:password@localhost:5432/none",
+    "KAFKA_SERVERS": "localhost:9092",
+    "API_PORT": "8100",
+    "PUBLIC_URL": "http://iacs.example",
+    "SECRET_KEY": _key(),
+}
+_OF_ONE: Mapping[str, Callable[[], Mapping[str, str]]] = {
+    "registration": lambda: {
+        "DATA_KEYS": json.dumps({"k1": _key()}),
+        "FINGERPRINT_KEY": _key(),
+        "DIRECTORY_SEAL_KEY": _jwk(private=False),
+        "NOTIFICATION_SEAL_KEY": _jwk(private=False),
+        "DOCUMENTS_URL": "memory:///",
+    },
+    "approval": dict,
+    "directory": lambda: {
+        "DATA_KEYS": json.dumps({"k1": _key()}),
+        "FINGERPRINT_KEY": _key(),
+        "SEAL_KEY": _jwk(private=True),
+        "NOTIFICATION_SEAL_KEY": _jwk(private=False),
+    },
+    "notification": lambda: {
+        "SEAL_KEY": _jwk(private=True),
+        "SMTP_URL": "smtp://localhost:25",
+        "MAIL_FROM": "IACS <no-reply@iacs.example>",
+    },
+}
+_MAINS: Mapping[str, Any] = {
+    "registration": registration,
+    "approval": approval,
+    "directory": directory,
+    "notification": notification,
+}
+SERVICES = tuple(_MAINS)
+
+
+@cache
+def application(service: str) -> FastAPI:
+    """Return the application of a service, by its own composition root."""
+    main = _MAINS[service]
+    prefix = f"IACS_{service.upper()}_"
+    told = settings.load(
+        main.SETTINGS, {f"{prefix}{name}": value for name, value in {**_OF_ALL, **_OF_ONE[service]()}.items()}
+    )
+    app = main.application(told, main.database(told), None, with_api=True)
+    assert isinstance(app, FastAPI)
+    return app
