@@ -37,13 +37,14 @@ class Subscriber:
 
     async def take(self, record: ConsumerRecord) -> None:
         ce = {name[3:]: value.decode() for name, value in record.headers if name.startswith("ce_")}
-        at = (int(ce.get("sequence") or ce["asofsequence"]), int(ce.get("entityversion", 0)))
         if "sequence" in ce:
-            if at[0] > self.last.setdefault(ce["source"], at[0] - 1) + 1:
+            source, number = ce["source"], int(ce["sequence"])
+            if number > self.last.setdefault(source, number - 1) + 1:
                 await self.read(STATE, to_end=True)  # A gap: we missed something, the state did not.
-            self.last[ce["source"]] = max(self.last[ce["source"]], at[0])
-        if ce["type"] not in (ASSIGNMENT, GRANTED, ENDED):
+            self.last[source] = max(self.last[source], number)
+        if ce.get("type") not in (ASSIGNMENT, GRANTED, ENDED):
             return  # Not about roles, or younger than this program.
+        at = (int(ce.get("sequence") or ce["asofsequence"]), int(ce.get("entityversion", 0)))
         assignment = ce["subject"]
         if at <= self.known.get(assignment, (0, 0)):
             return  # A repeat, or an event that the state counts already.

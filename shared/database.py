@@ -149,22 +149,15 @@ class Database:
         async with self.engine.connect() as connection:
             raw = (await connection.get_raw_connection()).driver_connection
             assert raw is not None
-            cancelled: asyncio.CancelledError | None = None
             try:
                 async with raw.transaction():
                     tx = Transaction(connection, raw, now=self.clock(), memory=self._memory)
-                    try:
-                        yield tx
-                        if tx.outbox or tx.audit:
-                            await self._flush(tx)
-                    except asyncio.CancelledError as error:
-                        cancelled = error
-                        raise
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                # A statement that is cancelled costs SQLAlchemy its connection, and asyncpg's rollback then
-                # fails. Seen as trouble around us it would be waited out, and who cancelled would wait for ever.
-                if cancelled is not None:
-                    raise cancelled from None
+                    yield tx
+                    if tx.outbox or tx.audit:
+                        await self._flush(tx)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                # A statement that is cancelled costs SQLAlchemy its connection.
+                raise_if_cancelled(error)
                 raise
             finally:
                 if raw.is_closed():
@@ -216,6 +209,18 @@ def is_worlds_fault(error: BaseException) -> bool:
         return True
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     return isinstance(state, str) and state.startswith(_WORLD)
+
+
+def raise_if_cancelled(error: BaseException) -> None:
+    """Raise CancelledError in place of `error` if this task has been told to end.
+
+    When a transaction is cancelled and its connection dies, asyncpg's rollback fails, and that failure takes
+    the place of the cancellation. Seen as trouble around us it would be waited out, and who cancelled would
+    wait for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from error
 
 
 def is_unique_violation(error: BaseException, constraint: str) -> bool:

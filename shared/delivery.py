@@ -216,20 +216,24 @@ class Delivery:
             await self._apply(tx, [item])
 
     async def replay(self, parked_id: UUID, *, by: str) -> str:
-        """Apply a parked record again, and all others of its subject with it, in their order. Returns its state.
+        """Apply a parked record again, and all others of its subject with it, in their order.
 
-        One that fails again stays parked under the new error, and those behind it wait on.
+        One that fails again stays parked under the new error, and those behind it wait on. Returns what
+        became of the one that was asked for: replayed, parked, or gone (resolved already, or given up).
         """
         async with self._db.begin() as tx:
             asked = await tx.one(select(parked).where(parked.c.id == parked_id, parked.c.resolved_at.is_(None)))
         if asked is None:
             return "gone"
         if asked.subject is None:
-            return "replayed" if await self._replay_one(asked, by) else "parked"
-        # Looked for one by one: while this goes on, a consumer may put another behind them.
-        while (row := await self._first_open(asked.subject)) is not None and await self._replay_one(row, by):
-            pass
-        return "parked" if row is not None and row.id <= parked_id else "replayed"
+            await self._replay_one(asked, by)
+        else:
+            # Looked for one by one: while this goes on, a consumer may put another behind them.
+            while (row := await self._first_open(asked.subject)) is not None and await self._replay_one(row, by):
+                pass
+        async with self._db.begin() as tx:
+            state = await tx.value(select(parked.c.state).where(parked.c.id == parked_id))
+        return {"replayed": "replayed", "discarded": "gone"}.get(state, "parked")
 
     async def _first_open(self, subject: str) -> Any | None:
         mine = and_(parked.c.consumer == self._handlers.consumer, parked.c.subject == subject)

@@ -6,10 +6,11 @@ announced and recorded in one statement. `shared/relay.py` takes it from there.
 
 import json
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from shared import telemetry
 from shared.contracts.base import Event, State
@@ -55,14 +56,25 @@ def publish_state(tx: Transaction, *, scope: UUID, entity: UUID | str, version: 
     tx.outbox.append(_said(state, scope=scope, subject=entity, key=entity, version=version))
 
 
-async def resend(tx: Transaction, event_id: UUID, *, at_most: int) -> bool:
-    """Send an event again as it was (same id, sequence and bytes), unless it was already `at_most` times."""
-    done = await tx.execute(
-        update(outbox)
-        .where(outbox.c.id == event_id, outbox.c.resent_count < at_most, outbox.c.sent_at.is_not(None))
-        .values(sent_at=None, resent_count=outbox.c.resent_count + 1)
+class Resent(Enum):
+    """What became of the wish to send an event again."""
+
+    AGAIN = "it is on its way once more"
+    NOT_YET = "it has not left for the first time"
+    ENOUGH = "it was sent again as often as it may, or is kept no longer"
+
+
+async def resend(tx: Transaction, event_id: UUID, *, at_most: int) -> Resent:
+    """Send an event again as it was (same id, sequence and bytes), at most so many times."""
+    row = await tx.one(select(outbox.c.sent_at, outbox.c.resent_count).where(outbox.c.id == event_id).with_for_update())
+    if row is None or (row.sent_at is not None and row.resent_count >= at_most):
+        return Resent.ENOUGH
+    if row.sent_at is None:
+        return Resent.NOT_YET
+    await tx.execute(
+        update(outbox).where(outbox.c.id == event_id).values(sent_at=None, resent_count=outbox.c.resent_count + 1)
     )
-    return done.rowcount == 1
+    return Resent.AGAIN
 
 
 async def flush(tx: Transaction) -> None:

@@ -69,6 +69,7 @@ class Relay:
                 asyncpg.InterfaceError,
                 TimeoutError,
             ) as error:
+                database.raise_if_cancelled(error)
                 log.warning("relay rests", error=type(error).__name__)
             finally:
                 self.is_leader = False

@@ -30,11 +30,15 @@ from services.approval.tables import (
     timer,
     user_group,
 )
+from shared.contracts import directory
 from shared.contracts.community import Holding, QueueOf, Surroundings
 from shared.database import Transaction
 from shared.errors import Refusal
 from shared.ids import PersonId, PlaceId, RequestId
 from shared.replicas import newer
+from shared.tables import community, replica
+
+_SLICE = 200
 
 # --- The hot path -----------------------------------------------------------------------------
 
@@ -87,11 +91,16 @@ async def lock_for_decision(
 ) -> ForDecision | None:
     """Return all that a decision needs, and hold the request until the commit; None if there is none.
 
-    One statement. When it had to wait for another decision, the request's own columns are as that
+    One statement, as a rule. When it had to wait for another decision, the request's own columns are as that
     one left them, while the rest is as it was when the statement began: what several approvers
     change is therefore in the request's row.
     """
-    row = await tx.raw.fetchrow(_LOCK_FOR_DECISION, request_id, approver_id, key, list(domain.ACTING_ACCOUNTS))
+    values = (request_id, approver_id, key, list(domain.ACTING_ACCOUNTS))
+    row = await tx.raw.fetchrow(_LOCK_FOR_DECISION, *values)
+    if row is not None and not row["capacities"]:
+        # The statement may have waited for one that moved the request to other queues: it then sees the new
+        # request beside the old queues. Asked again, with the lock held, it sees both as they are.
+        row = await tx.raw.fetchrow(_LOCK_FOR_DECISION, *values)
     if row is None:
         return None
     group = row["user_group"]
@@ -141,6 +150,7 @@ UPDATE request SET
   voter_ids = CASE WHEN $16 THEN '{}'::uuid[] ELSE voter_ids || $5::uuid END,
   absent_since = NULL,
   steps_added = CASE WHEN $16 THEN 0 ELSE steps_added END,
+  has_next_step = has_next_step OR $16,
   decided_by = CASE WHEN $22::bool THEN $5 ELSE decided_by END,
   decided_role = CASE WHEN $22 THEN $9 ELSE decided_role END,
   decided_at = CASE WHEN $22 THEN $12 ELSE decided_at END,
@@ -375,9 +385,16 @@ async def documents_needed(tx: Transaction, request_id: RequestId) -> list[str]:
 
 
 async def list_unrouted(tx: Transaction) -> list[RequestId]:
-    """Return requests whose community version had not been heard of when they were opened."""
+    """Return requests whose community version was heard of only after they were opened."""
     rows = await tx.rows(
-        select(request.c.id).where(request.c.state == State.UNROUTED.value).order_by(request.c.id).limit(100)
+        select(request.c.id)
+        .join(
+            community,
+            and_(community.c.id == request.c.community_id, community.c.version == request.c.community_version),
+        )
+        .where(request.c.state == State.UNROUTED.value)
+        .order_by(request.c.id)
+        .limit(_SLICE)
     )
     return [row.id for row in rows]
 
@@ -443,12 +460,12 @@ async def list_requests_gaining(tx: Transaction, person_ids: Sequence[UUID] | No
         .with_only_columns(queue.c.request_id)
         .distinct()
     )
-    return [row.request_id for row in rows]
+    return sorted(row.request_id for row in rows)
 
 
-async def list_without_approver(tx: Transaction) -> list[tuple[RequestId, datetime | None]]:
-    """Return pending requests that nobody may decide now, with since when that is known."""
-    somebody = (
+def _somebody() -> Any:
+    """Whether anybody may decide a request now."""
+    return (
         exists()
         .where(
             queue.c.request_id == request.c.id,
@@ -463,19 +480,45 @@ async def list_without_approver(tx: Transaction) -> list[tuple[RequestId, dateti
         )
         .correlate(request)
     )
+
+
+async def note_absence(tx: Transaction) -> int:
+    """Note since when requests have had no approver, and forget it where one is back; return how many changed.
+
+    In slices, and past those that are locked: a decision never waits for this, nor this for one.
+    """
+    is_pending = request.c.state == State.PENDING.value
+    newly_absent = and_(is_pending, request.c.has_next_step, request.c.absent_since.is_(None), ~_somebody())
+    back_again = and_(is_pending, request.c.absent_since.is_not(None), _somebody())
+    changed = 0
+    for which, since in ((newly_absent, tx.now), (back_again, None)):
+        some = select(request.c.id).where(which).limit(_SLICE).with_for_update(skip_locked=True)
+        done = await tx.execute(
+            update(request).where(request.c.id.in_(some.scalar_subquery())).values(absent_since=since)
+        )
+        changed += done.rowcount
+    return changed
+
+
+async def list_surely_absent(tx: Transaction) -> list[RequestId]:
+    """Return pending requests that have had no approver for long enough, locked; those that are locked are left."""
     rows = await tx.rows(
-        select(request.c.id, request.c.absent_since).where(request.c.state == State.PENDING.value, ~somebody)
+        select(request.c.id)
+        .where(
+            request.c.state == State.PENDING.value,
+            request.c.absent_since <= tx.now - domain.ABSENCE_IS_SURE_AFTER,
+            ~_somebody(),
+        )
+        .order_by(request.c.id)
+        .limit(_SLICE)
+        .with_for_update(skip_locked=True)
     )
-    return [(row.id, row.absent_since) for row in rows]
+    return [row.id for row in rows]
 
 
-async def forget_absence(tx: Transaction, still_absent: Sequence[UUID]) -> None:
-    """Begin anew for requests that had no approver and have one again."""
-    await tx.execute(
-        update(request)
-        .where(request.c.absent_since.is_not(None), request.c.id.not_in(still_absent))
-        .values(absent_since=None)
-    )
+async def is_replica_complete(tx: Transaction) -> bool:
+    """Tell whether the directory's state was once read to its end: before that, everybody seems absent."""
+    return bool(await tx.value(select(exists().where(replica.c.topic == directory.STATE_TOPIC))))
 
 
 # --- Reading ----------------------------------------------------------------------------------

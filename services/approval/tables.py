@@ -46,6 +46,8 @@ request = Table(
     Column("steps_added", Integer, nullable=False, server_default=text("0")),
     Column("voter_ids", ARRAY(Uuid), nullable=False, server_default=text("'{}'")),
     Column("absent_since", DateTime(timezone=True)),
+    # False once the last fallback step was added: then nothing is left to do about absence.
+    Column("has_next_step", Boolean, nullable=False, server_default=text("true")),
     Column("opened_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("decided_by", Uuid),

@@ -20,6 +20,8 @@ from shared.errors import Refusal
 from shared.ids import DocumentId, PersonId, RequestId, new_id
 from shared.replicas import load_community
 
+ANNOUNCED_AGAIN_AT_MOST = 3
+
 # --- Opening ----------------------------------------------------------------------------------
 
 
@@ -294,9 +296,12 @@ async def _begin_next_stage(
 
 
 async def note_grant(tx: Transaction, request_id: RequestId, round_: int) -> None:
-    """The directory has granted it: the request is done. An answer to another round changes nothing."""
+    """The directory has granted it: the request is done. An answer to another round changes nothing.
+
+    One that the help desk holds because nobody had answered yet is access all the same.
+    """
     request = await store.lock_request(tx, request_id)
-    if request is None or request.state is not State.APPROVED or request.round != round_:
+    if request is None or request.state not in (State.APPROVED, State.REFUSED) or request.round != round_:
         return
     await store.save_request(tx, request_id, state=State.GRANTED.value, version=request.version + 1, ended_at=tx.now)
     await store.close_queues(tx, request_id)
@@ -429,31 +434,26 @@ async def _name_gained(tx: Transaction, request_ids: Sequence[RequestId]) -> Non
 async def look_for_absence(tx: Transaction) -> int:
     """Add the next queue to requests that nobody could decide in two looks at least 25 s apart.
 
-    Absence is judged by a query, never by an event that may not have come yet. Source: R8.
+    Absence is judged by a query, never by an event that may not have come yet, and not at all before the
+    directory's state was read to its end. Returns how many requests it did something about. Source: R8.
     """
-    absent = await store.list_without_approver(tx)
-    await store.forget_absence(tx, [request_id for request_id, _ in absent])
-    for request_id, absent_since in absent:
-        if absent_since is None:
-            await store.save_request(tx, request_id, absent_since=tx.now)
-        elif domain.is_absence_sure(absent_since, tx.now):
-            await _add_next_step(tx, request_id)
-    return 0
+    if not await store.is_replica_complete(tx):
+        return 0
+    changed = await store.note_absence(tx)
+    absent = await store.list_surely_absent(tx)
+    for request_id in absent:
+        await _add_next_step(tx, request_id)
+    return changed + len(absent)
 
 
 async def _add_next_step(tx: Transaction, request_id: RequestId) -> None:
     request = await store.lock_request(tx, request_id)
-    # Another worker may have looked meanwhile: what it added has its own time to be found absent.
-    if (
-        request is None
-        or request.state is not State.PENDING
-        or not domain.is_absence_sure(request.absent_since, tx.now)
-    ):
-        return
+    assert request is not None
     community, kind = await _rules_of(tx, request)
     stage = kind.stage(request.stage)
     queues = domain.queues_of_step(community, stage, request.steps_added, request.scope_id, request.place_id)
     if not queues:
+        await store.save_request(tx, request_id, has_next_step=False, absent_since=None)
         return
     expires_at = max(request.expires_at, tx.now + timedelta(days=stage.expire_after_days))
     await store.save_request(
@@ -487,12 +487,21 @@ async def fire_timer(tx: Transaction) -> int:
 
 
 async def _announce_again(tx: Transaction, request: domain.Request) -> None:
-    """Send an approval that nobody has answered again, exactly as it was. Source: domain 5."""
+    """Send an approval that nobody has answered again, exactly as it was; after three times, the help desk hears.
+
+    The help desk can have it announced in a new round, which the directory answers whatever it has done
+    before. Source: domain 5.
+    """
     event_id = await store.approved_event_id(tx, request.id)
     assert event_id is not None, "an approved request was announced"
-    if await outbox.resend(tx, event_id, at_most=3):
+    outcome = await outbox.resend(tx, event_id, at_most=ANNOUNCED_AGAIN_AT_MOST)
+    if outcome is outbox.Resent.ENOUGH:
+        await store.add_history(tx, request.id, "not_granted", reason="unanswered")
+        await _hand_to_help_desk(tx, request, "unanswered")
+        return
+    if outcome is outbox.Resent.AGAIN:
         await store.add_history(tx, request.id, "announced_again")
-    audit.record(tx, actor="approval", act="announce_again", subject=request.id, scope=request.scope_id)
+        audit.record(tx, actor="approval", act="announce_again", subject=request.id, scope=request.scope_id)
     await store.set_timer(tx, request.id, "announce_again", tx.now + domain.ANNOUNCED_AGAIN_AFTER)
 
 

@@ -104,7 +104,7 @@ class Signer:
     async def token(self, tx: Transaction, caller: tokens.Caller) -> TokenView:
         """Return a fresh token for a caller."""
         if self._key is None or time.monotonic() - self._read_at > 300:
-            row = await store.newest_signing_key(tx)
+            row = await store.signing_key(tx)
             if row is None:
                 raise Refusal("unavailable")
             public = await store.load_public_key(tx, row.kid)

@@ -26,6 +26,8 @@ FAILURES_THAT_LOCK = 10
 LOCKED_FOR = timedelta(minutes=15)
 SESSION_IDLE = timedelta(minutes=30)
 SESSION_LIVES = timedelta(hours=12)
+SIGNING_KEY_KNOWN_AFTER = timedelta(hours=1)
+"""A key signs only once every service has had time to hear of it, also through an outage of Kafka."""
 _GUESSES_THAT_ARE_COMMON = 10**10
 
 

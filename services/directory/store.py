@@ -17,9 +17,9 @@ from services.directory.tables import (
     person,
     role_assignment,
     session,
-    signing_key,
     user_group,
 )
+from services.directory.tables import signing_key as signing_key_table
 from shared.contracts.community import Community, Holding, Surroundings
 from shared.database import Transaction
 from shared.ids import PersonId, PlaceId, RequestId, ScopeId
@@ -163,6 +163,11 @@ async def add_assignment(tx: Transaction, **columns: object) -> None:
     await tx.execute(insert(role_assignment).values(version=1, status="active", **columns))
 
 
+async def load_assignment_of(tx: Transaction, request_id: RequestId) -> Any:
+    """Return the role assignment that a granted request has led to."""
+    return await tx.one(select(role_assignment).where(role_assignment.c.request_id == request_id))
+
+
 # --- People and accounts ----------------------------------------------------------------------
 
 
@@ -289,22 +294,46 @@ async def save_session(tx: Transaction, session_id: UUID, **columns: object) -> 
     await tx.execute(update(session).where(session.c.id == session_id).values(**columns))
 
 
+async def end_sessions(tx: Transaction, person_id: PersonId) -> None:
+    """End every session of a person: whoever has one knew the old password at best."""
+    await tx.execute(
+        update(session).where(session.c.person_id == person_id, session.c.ended_at.is_(None)).values(ended_at=tx.now)
+    )
+
+
 # --- Keys and communities ---------------------------------------------------------------------
 
 
 async def add_signing_key(tx: Transaction, *, private_locked: str, **public: object) -> None:
     """Write a key that signs access tokens, and its public half."""
     await tx.execute(insert(token_key).values(version=1, **public))
-    await tx.execute(insert(signing_key).values(kid=public["kid"], private_locked=private_locked, made_at=tx.now))
+    await tx.execute(insert(signing_key_table).values(kid=public["kid"], private_locked=private_locked, made_at=tx.now))
 
 
 async def newest_signing_key(tx: Transaction) -> Any | None:
-    """Return the key that signs now, or None before the first was made."""
-    return await tx.one(
-        select(signing_key.c.kid, signing_key.c.private_locked, token_key.c.not_after)
-        .join(token_key, token_key.c.kid == signing_key.c.kid)
-        .order_by(signing_key.c.made_at.desc())
-        .limit(1)
+    """Return the newest key there is, or None before the first was made."""
+    return await tx.one(_signing_keys().limit(1))
+
+
+async def signing_key(tx: Transaction) -> Any | None:
+    """Return the key that signs now: the newest that everybody has had time to hear of, else the oldest."""
+    known = signing_key_table.c.made_at <= tx.now - domain.SIGNING_KEY_KNOWN_AFTER
+    rows = await tx.rows(_signing_keys(known.desc()))
+    if not rows:
+        return None
+    return rows[0] if rows[0].made_at <= tx.now - domain.SIGNING_KEY_KNOWN_AFTER else rows[-1]
+
+
+def _signing_keys(*first: Any) -> Select[Any]:
+    return (
+        select(
+            signing_key_table.c.kid,
+            signing_key_table.c.private_locked,
+            signing_key_table.c.made_at,
+            token_key.c.not_after,
+        )
+        .join(token_key, token_key.c.kid == signing_key_table.c.kid)
+        .order_by(*first, signing_key_table.c.made_at.desc())
     )
 
 

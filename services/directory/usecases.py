@@ -77,12 +77,38 @@ async def keep_dossier(tx: Transaction, keys: Keys, it: registration.RequestSubm
 
 
 async def keep_approval(tx: Transaction, keys: Keys, it: approval.RequestApproved) -> None:
-    """Keep an approval, and grant it if the dossier is there already."""
+    """Keep an approval, and grant it if the dossier is there already.
+
+    A later round of what was granted is answered again, for whoever has not heard the first answer.
+    """
     case = await store.lock_case(tx, it.request_id)
-    if case.outcome in ("applied", "ended") or it.round <= case.answered_round:
+    if case.outcome == "ended" or it.round <= case.answered_round:
+        return
+    if case.outcome == "applied":
+        await _answer_again(tx, it)
         return
     await store.save_case(tx, it.request_id, approval=it.model_dump(mode="json"))
     await _grant_if_whole(tx, keys, it.request_id)
+
+
+async def _answer_again(tx: Transaction, it: approval.RequestApproved) -> None:
+    granted = await store.load_assignment_of(tx, it.request_id)
+    await store.save_case(tx, it.request_id, answered_round=it.round)
+    outbox.announce(
+        tx,
+        scope=it.scope_id,
+        subject=it.request_id,
+        event=GrantApplied(
+            request_id=it.request_id,
+            round=it.round,
+            scope_id=it.scope_id,
+            place_id=it.place_id,
+            person_id=granted.person_id,
+            assignment_id=granted.id,
+            account_issued=False,
+            applied_at=granted.effective_from,
+        ),
+    )
 
 
 async def drop_dossier(tx: Transaction, request_id: RequestId) -> None:
@@ -511,18 +537,21 @@ async def owner_of_link(tx: Transaction, token: str) -> domain.Account | None:
 
 
 async def set_password(tx: Transaction, token: str, password_hash: str) -> bool:
-    """Store the password of a link's owner and end all their links; False if the link is good no more.
+    """Store the password of a link's owner and end all their links and sessions; False if it is good no more.
 
     `password_hash` is made outside the transaction: argon2 takes its time by design.
     """
-    link = await store.find_password_link(tx, digest(token), lock=True)
+    link = await store.find_password_link(tx, digest(token))
     if link is None:
         return False
     person_id = PersonId(link.person_id)
+    # The account first, then its links: two links used at once then wait for each other in one order.
     account = await store.lock_account(tx, person_id)
-    if account is None or account.state not in ("invited", "active"):
+    still_good = await store.find_password_link(tx, digest(token), lock=True)
+    if account is None or account.state not in ("invited", "active") or still_good is None:
         return False
     await store.use_password_links(tx, person_id)
+    await store.end_sessions(tx, person_id)
     saved = await store.save_account(
         tx, person_id, password_hash=password_hash, state="active", failure_count=0, locked_until=None
     )

@@ -516,8 +516,8 @@ async def announce_again(tx: Transaction) -> int:
     due = await store.lock_due(tx, "announce_again_at")
     for request in due:
         assert request.submitted_event_id is not None
-        was_sent = await outbox.resend(tx, request.submitted_event_id, at_most=domain.ANNOUNCED_AGAIN_AT_MOST)
-        if await store.save_announced_again(tx, request, was_sent=was_sent):
+        outcome = await outbox.resend(tx, request.submitted_event_id, at_most=domain.ANNOUNCED_AGAIN_AT_MOST)
+        if await store.save_announced_again(tx, request, was_sent=outcome is outbox.Resent.AGAIN):
             log.error("unopened", request_id=str(request.id))
             audit.record(tx, actor="timer", act="mark_unopened", subject=request.id, scope=request.place.scope_id)
     return len(due)

@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import httpx
 import pytest
 from joserfc.jwk import ECKey
+from sqlalchemy import insert
 
 from services.approval import main
 from services.approval.settings import ApprovalSettings
 from shared import settings
+from shared.contracts import directory
 from shared.database import Database
+from shared.tables import replica
 from tests.approval import builders
 from tests.approval.desk import ORIGIN, Desk
 
@@ -35,4 +38,6 @@ async def desk(database_of: Callable[[str], Awaitable[Database]]) -> AsyncIterat
         it = Desk(db, http, ECKey.generate_key("P-256"))
         await it.publish(builders.COMMUNITY)
         await it.trust_tokens()
+        async with db.begin() as tx:
+            await tx.execute(insert(replica).values(topic=directory.STATE_TOPIC, complete_at=tx.now))
         yield it

@@ -284,6 +284,16 @@ async def test_a_session_renews_its_token_until_it_was_idle_or_has_lasted_twelve
             await usecases.renew(tx, session.cookie)
 
 
+async def test_a_new_password_ends_the_sessions_that_the_old_one_began(desk: Desk) -> None:
+    person, user_id = await signed_up(desk)
+    cookie = cookie_of(await desk.sign_in(user_id))
+    async with desk.db.begin() as tx:
+        await usecases.ask_password_link(tx, KEYS, user_id)
+    await desk.with_password(person, "another quite uncommon one")
+    answer = await desk.http.post(TOKEN, headers={"cookie": f"iacs_session={cookie}"})
+    assert answer.status_code == 401
+
+
 async def test_a_session_ends_with_sign_out_and_with_the_account(desk: Desk) -> None:
     person, user_id = await signed_up(desk)
     await desk.sign_in(user_id)
@@ -325,11 +335,17 @@ async def test_a_new_key_signs_in_time_and_what_the_old_one_signed_stays_good(de
     assert await renew_key() == 2
     assert await renew_key() == 2
 
-    async with client(desk.db) as http:
-        new = (await http.post(SESSIONS, json={"user_id": user_id, "password": PASSWORD})).json()["access_token"]
+    async def sign_in_anew() -> str:
+        async with client(desk.db) as http:
+            answer = await http.post(SESSIONS, json={"user_id": user_id, "password": PASSWORD})
+        return str(answer.json()["access_token"])
+
+    early = await sign_in_anew()
+    desk.wait(timedelta(hours=1))  # By now everybody has heard of the new key.
+    new = await sign_in_anew()
     (_, first), (_, second) = await desk.states(directory.TokenKeyState)
-    kids = [jws.extract_compact(token.encode()).headers()["kid"] for token in (old, new)]
-    assert kids == [first.kid, second.kid]
+    kids = [jws.extract_compact(token.encode()).headers()["kid"] for token in (old, early, new)]
+    assert kids == [first.kid, first.kid, second.kid]
     verifier = tokens.Verifier(tokens.Issued(f"{ORIGIN}/directory", ORIGIN), tokens.keys_of(desk.db))
     assert [(await verifier.caller(token)).person_id for token in (old, new)] == [desk.help_desk] * 2
     assert not any("d" in key.jwk for key in (first, second))

@@ -66,9 +66,17 @@ async def test_one_grant_comes_of_a_dossier_and_an_approval_in_whatever_order(de
     )
     for half in [*halves, *halves]:  # Whatever is delivered again has had its effect.
         await desk.keep(half)
-    await desk.keep(desk.approved(it, round_=2))
     assert len(await desk.announced(directory.GrantApplied)) == 1
+
+    for _ in range(2):  # A later round has no further effect, and is answered, once.
+        await desk.keep(desk.approved(it, round_=2))
+    answers = await desk.announced(directory.GrantApplied)
+    assert [(answer.round, answer.assignment_id) for answer in answers] == [
+        (1, applied.assignment_id),
+        (2, applied.assignment_id),
+    ]
     assert len(await desk.rows(tables.organization)) == 1
+    assert len(await desk.announced(directory.OrganizationActivated)) == 1
 
 
 async def test_one_half_alone_changes_nothing(desk: Desk) -> None:

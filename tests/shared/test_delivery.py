@@ -9,7 +9,8 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from sqlalchemy import select, text
+from pydantic import field_validator
+from sqlalchemy import select
 
 from shared import delivery, telemetry
 from shared.contracts.approval import RequestClosed, RequestExpired
@@ -78,6 +79,11 @@ class Toy:
         async with self.database.begin() as tx:
             query = "SELECT subject, version FROM toy_effect WHERE consumer = $1 ORDER BY n"
             return [(row[0], row[1]) for row in await tx.raw.fetch(query, self.consumer)]
+
+    async def transaction_count(self) -> int:
+        async with self.database.begin() as tx:
+            query = "SELECT count(DISTINCT xmin::text) FROM toy_effect WHERE consumer = $1"
+            return int(await tx.raw.fetchval(query, self.consumer))
 
     async def accounts(self) -> dict[str, tuple[int, str | None]]:
         async with self.database.begin() as tx:
@@ -160,9 +166,8 @@ async def test_a_batch_is_done_in_order_and_in_one_transaction(toy: Toy) -> None
     await toy.hear(*batch)
 
     assert await toy.effects() == [(request, n) for n in range(1, 6)]
+    assert await toy.transaction_count() == 1
     async with toy.database.begin() as tx:
-        mine = text("SELECT count(DISTINCT xmin::text) FROM toy_effect WHERE consumer = :consumer")
-        assert await tx.value(mine.bindparams(consumer=toy.consumer)) == 1
         noted = select(progress.c.next_offset).where(progress.c.consumer == toy.consumer)
         assert await tx.value(noted) == batch[-1].offset + 1
     assert toy.waits == []
@@ -270,6 +275,21 @@ async def test_a_parked_record_keeps_its_bytes(toy: Toy) -> None:
 
     assert delivery._Stored.of(row).headers == poison.headers
     assert (row.value, row.key) == (b"\x00\xff", b"\xfe")
+
+
+async def test_a_body_that_breaks_its_own_type_costs_nobody_else(toy: Toy) -> None:
+    class Brittle(RequestExpired):
+        @field_validator("kind")
+        @classmethod
+        def break_down(cls, _value: str) -> str:
+            raise KeyError("123-45-6789")  # Not what pydantic asks of a validator.
+
+    handlers = Handlers(toy.consumer)
+    handlers(Brittle)(a_bug)
+
+    await Delivery(toy.database, handlers).take([GOOD], wait=toy._wait)
+
+    assert [row.error for row in await toy.set_aside()] == ["KeyError"]
 
 
 @pytest.mark.parametrize(
@@ -418,9 +438,15 @@ async def test_state_records_never_wait(toy: Toy) -> None:
     bad = a_state(person, 1, bug=True)
 
     await toy.hear(bad)
-    await toy.hear(a_state(person, 2))
+    event = an_event(person)
+    await toy.hear(event)
+    toy.break_on[person] = a_bug
+    await toy.hear(an_event(person))
+    later = an_event(person)
+    await toy.hear(later, a_state(person, 2))
 
-    assert await toy.states(bad) == ["parked"]
+    assert await toy.states(bad, event, later) == ["parked", None, "waiting"]
+    assert await toy.effects() == [(person, 1)], "nor does an event wait for a state"
     assert await toy.accounts() == {str(person): (2, "active")}
 
 
@@ -497,6 +523,7 @@ async def test_a_connection_that_dies_in_the_middle_costs_nothing(toy: Toy) -> N
     assert [subject for subject, _ in await toy.effects()] == [subject_of(event) for event in batch]
     assert await toy.set_aside() == []
     assert len(toy.waits) == 1
+    assert await toy.transaction_count() == 1, "the batch was tried again as one"
 
 
 # --- Replay, and giving up ---------------------------------------------------------------------------
@@ -670,20 +697,25 @@ async def test_a_discarded_record_is_given_up_for_good_and_those_behind_it_can_b
     assert (row.state, row.resolved_by) == ("discarded", "ann")
 
 
-async def test_a_record_that_is_discarded_while_it_is_replayed_stays_discarded(toy: Toy) -> None:
-    await toy.hear(POISON["no id"])
+@pytest.mark.parametrize("can_be_read", [True, False])
+async def test_a_record_that_is_discarded_while_it_is_replayed_stays_discarded(toy: Toy, can_be_read: bool) -> None:
+    if can_be_read:
+        await a_parked_subject(toy, waiting_count=0)
+    else:
+        await toy.hear(POISON["no id"])
     (row,) = await toy.set_aside()
 
     async with toy.database.begin() as tx:
         assert await delivery.discard(tx, row.id, by="ann")  # Ann has discarded it but not committed ...
         replay = asyncio.create_task(toy.delivery.replay(row.id, by="bob"))
-        await someone_waits_for_a_lock(toy.database)  # ... when Bob's try fails.
+        await someone_waits_for_a_lock(toy.database)  # ... when Bob has it replayed.
 
-    await replay
+    assert await replay == "gone"
     async with toy.database.begin() as tx:
         found = await delivery.show_parked(tx, row.id)
     assert found is not None
     assert (found.state, found.resolved_by) == ("discarded", "ann")
+    assert await toy.effects() == []
 
 
 async def test_a_state_that_was_parked_is_replayed_without_undoing_a_newer_one(toy: Toy) -> None:

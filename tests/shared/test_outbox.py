@@ -107,7 +107,7 @@ async def test_an_event_is_sent_again_at_most_so_often_and_only_when_it_was_sent
     async with one_database.begin() as tx:
         event_id = outbox.announce(tx, scope=scope, subject=new_id(), event=a_request_expired())
 
-    async def resend() -> bool:
+    async def resend() -> outbox.Resent:
         async with one_database.begin() as tx:
             return await outbox.resend(tx, event_id, at_most=3)
 
@@ -116,10 +116,10 @@ async def test_an_event_is_sent_again_at_most_so_often_and_only_when_it_was_sent
             sent = {"sending_order": 1, "recorded_at": NOW, "sent_at": NOW}
             await tx.execute(update(table).where(table.c.id == event_id).values(sent))
 
-    assert not await resend()
+    assert await resend() is outbox.Resent.NOT_YET
     answers = []
     for _ in range(5):
         await was_sent()
         answers.append(await resend())
-        assert not await resend(), "it has not left yet"
-    assert answers == [True, True, True, False, False]
+        assert answers[-1] is outbox.Resent.ENOUGH or await resend() is outbox.Resent.NOT_YET
+    assert answers == [outbox.Resent.AGAIN] * 3 + [outbox.Resent.ENOUGH] * 2

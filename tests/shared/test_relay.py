@@ -18,7 +18,7 @@ from shared.platform.stack import Stack
 from shared.relay import Relay
 from shared.tables import outbox as table
 from shared.testing.records import Tail, attributes_of, tail
-from shared.testing.waiting import until, until_true
+from shared.testing.waiting import someone_waits_for_a_lock, until, until_true
 from tests.shared.builders import a_request_expired, an_account
 
 PARTITIONS = [0, 1]
@@ -59,6 +59,17 @@ async def all_is_sent(database: Database) -> None:
             return bool(await tx.value(select(func.count()).where(table.c.sent_at.is_(None))) == 0)
 
     await until(nothing_is_unsent)
+
+
+async def end_the_leaders_connection(database: Database) -> None:
+    """End it from the server's side. There is exactly one."""
+    async with database.begin() as tx:
+        ended = await tx.raw.fetchval(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = $1"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            relay._LEADER_CLASS,
+        )
+    assert ended == 1
 
 
 def said(record: Any) -> tuple[int, int]:
@@ -229,13 +240,7 @@ async def test_one_relay_leads_and_the_other_takes_over_when_its_connection_dies
         ids.extend(await say(database, scope, n))
 
     writing = asyncio.gather(*(write(n) for n in range(11, 61)))
-    async with database.begin() as tx:
-        ended = await tx.raw.fetchval(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = $1"
-            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-            relay._LEADER_CLASS,
-        )
-    assert ended == 1
+    await end_the_leaders_connection(database)
     leading.cancel()  # The process is gone as well.
     await writing
     await until_true(lambda: second.is_leader)
@@ -259,17 +264,32 @@ async def test_a_leader_that_lost_its_connection_leads_again(stack: Stack, datab
         await say(database, scope, 1)
         await log.records(scope, expected_count=1)
         await all_is_sent(database)
-        connection = await database.connect()
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        await connection.close()
+        await end_the_leaders_connection(database)
         await say(database, scope, 2)
         records = await log.records(scope, expected_count=2)
         await until_true(lambda: one.is_leader)
 
     assert [said(record) for record in in_order(records)] == [(1, 1), (2, 2)]
+
+
+async def test_a_relay_ends_when_it_is_told_to_even_if_its_connection_dies_at_that_moment(
+    stack: Stack, database: Database
+) -> None:
+    one = Relay("approval", database, stack.kafka.servers)
+    task = asyncio.create_task(one.run())
+    async with database.begin() as tx:
+        await tx.raw.execute("LOCK TABLE outbox_source")
+        await say(database, new_id(), 1)
+        await someone_waits_for_a_lock(database)  # The relay, in the middle of a transaction.
+        # Not awaited: nothing else here runs until both have happened.
+        stack.postgres.psql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"  # noqa: S608 - the name is ours.
+            f" WHERE datname = '{database.url.database}' AND wait_event_type = 'Lock'"
+        )
+        task.cancel()
+        ended, _ = await asyncio.wait([task], timeout=10)
+
+    assert ended, "it leads on, and the process that waits for it never ends"
 
 
 # --- Sending again ----------------------------------------------------------------------------------
@@ -335,7 +355,7 @@ async def test_an_announcement_again_is_the_same_bytes_and_at_most_so_many(
         await say(database, scope, 2)
         records = in_order(await log.records(scope, expected_count=5))
 
-    assert answers == [True, True, True, False]
+    assert answers == [outbox.Resent.AGAIN] * 3 + [outbox.Resent.ENOUGH]
     assert [said(record) for record in records] == [(1, 1), (1, 1), (1, 1), (1, 1), (2, 2)]
     assert len({on_the_wire(record) for record in records}) == 2
 

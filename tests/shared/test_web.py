@@ -173,7 +173,14 @@ async def test_a_body_that_is_not_json_is_the_callers_fault(client: httpx.AsyncC
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("path", ["/v1/items/7", f"/v1/items/{new_id()}?limit=0", f"/v1/items/{new_id()}?limit=x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/items/7",
+        "/v1/items/0198c0de-0000-7000-8000-000000000001?limit=0",
+        "/v1/items/0198c0de-0000-7000-8000-000000000001?limit=x",
+    ],
+)
 async def test_what_stands_in_a_path_or_query_is_checked(client: httpx.AsyncClient, path: str) -> None:
     told = problem(await client.get(path), 422, "field_invalid")
 

@@ -92,6 +92,7 @@ def upgrade() -> None:
         sa.Column("steps_added", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("voter_ids", postgresql.ARRAY(sa.Uuid()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("absent_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("has_next_step", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("decided_by", sa.Uuid(), nullable=True),

@@ -1,0 +1,64 @@
+"""The running product after its story, and who holds what by the directory's own rows."""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from rich.console import Console
+
+from services.story import Story
+from shared.testing.product import Product
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EXAMPLES = REPOSITORY / "examples"
+
+
+@pytest.fixture(scope="session")
+def tell(product: Product) -> Callable[[], None]:
+    """Tell the story on the running product; each time with fresh people and organizations."""
+
+    def tell_it() -> None:
+        steps = Story(product.origin, product.told, Console(quiet=True)).tell()
+        assert all(step.ok for step in steps), [step.name for step in steps if not step.ok]
+        product.wait_quiet()
+
+    return tell_it
+
+
+@pytest.fixture(scope="session")
+def told(product: Product, tell: Callable[[], None]) -> Product:
+    """The product after a story, which another test may have told."""
+    if not product.rows("directory", "SELECT FROM role_assignment WHERE request_id IS NOT NULL LIMIT 1"):
+        tell()
+    return product
+
+
+@pytest.fixture(scope="session")
+def example() -> ModuleType:
+    """The example subscriber as a module, so that its topics can be others."""
+    spec = importlib.util.spec_from_file_location("subscriber", EXAMPLES / "subscriber.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def grants(product: Product) -> set[str]:
+    """Return who holds which role where, as the directory's database says, in a subscriber's words."""
+    query = "SELECT person_id, role, place_id FROM role_assignment WHERE status = 'active'"
+    return {f"{row['person_id']} {row['role']} {row['place_id']}" for row in product.rows("directory", query)}
+
+
+def held(lines: Iterable[str]) -> set[str]:
+    """Return what remains of a subscriber's lines: each + adds a grant, each - takes one that was there."""
+    found: set[str] = set()
+    for line in lines:
+        sign, grant = line.rstrip("\n").split(" ", maxsplit=1)
+        assert (grant in found) == (sign == "-"), line
+        (found.add if sign == "+" else found.remove)(grant)
+    return found

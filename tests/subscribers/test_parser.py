@@ -1,0 +1,88 @@
+"""AsyncAPI's own parser takes the document, merges it as we do, and is no judge that takes everything."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from services import asyncapi
+from tests.subscribers.documents import Json, merged
+
+Judge = Callable[[Json], Json]
+PATIENCE_SECONDS = 300
+NODE = Path(__file__).parent / "node"
+
+
+@pytest.fixture(scope="session")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
+    """The parser, fetched as its lock file says. CI must have it; elsewhere its absence skips, aloud."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        _absent("there is no Node.js")
+    folder = tmp_path_factory.mktemp("node")
+    for file in NODE.iterdir():
+        shutil.copy(file, folder)
+    install = ["npm", "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    try:
+        done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        _absent("npm did not come to an end")
+    if done.returncode != 0:
+        _absent(f"npm could not fetch it: {done.stderr[-300:]}")
+
+    def parse(document: Json) -> Json:
+        found = subprocess.run(
+            ["node", "judge.cjs"], cwd=folder, input=json.dumps(document), capture_output=True, text=True, timeout=120
+        )
+        assert found.returncode == 0, found.stderr
+        answer: Json = json.loads(found.stdout)
+        return answer
+
+    return parse
+
+
+def _absent(why: str) -> NoReturn:
+    message = f"NO ASYNCAPI PARSER: nobody but us has judged docs/asyncapi.json, for {why}."
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def test_the_parser_finds_nothing_wrong_and_merges_headers_as_we_do(judge: Judge) -> None:
+    document = asyncapi.document()
+    answer = judge(document)
+    assert answer["faults"] == []
+    assert set(answer["messages"]) == set(document["components"]["messages"])
+    for name, found in answer["messages"].items():
+        ours = merged(document, name)
+        assert _bare(found["headers"]) == ours["headers"]
+        assert found["correlation"] == "$message.header#/ce_correlationid"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda document: document["channels"]["directoryEvents"]["bindings"]["kafka"].update(partitions="twelve"),
+        lambda document: document["channels"]["directoryEvents"]["bindings"]["kafka"].update(keptFor="a year"),
+        lambda document: document["operations"]["sendDirectoryEvents"].update(action="publish"),
+        lambda document: document["operations"]["sendDirectoryEvents"]["messages"].append(
+            {"$ref": "#/components/messages/iacs.approval.request.denied.v1"}
+        ),
+        lambda document: document["components"]["schemas"].pop("RoleGranted"),
+    ],
+)
+def test_the_parser_refuses_a_broken_document(judge: Judge, spoil: Callable[[Json], Any]) -> None:
+    document = asyncapi.document()
+    spoil(document)
+    assert judge(document)["faults"] != []
+
+
+def _bare(schema: Any) -> Any:
+    """Return a schema without what the parser writes into it."""
+    if isinstance(schema, dict):
+        return {name: _bare(value) for name, value in schema.items() if not name.startswith("x-parser-")}
+    return schema
