@@ -4,7 +4,6 @@ SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-STACK ?= embedded
 
 .PHONY: help setup setup-dev run test check format lock contracts ui-assets clean
 
@@ -32,7 +31,8 @@ run: .venv/ready ## Start everything, tell the story, stay until Ctrl-C
 	@$(BIN)/iacs up
 
 test: .venv/ready-dev ## Run every test, on the embedded stack
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m "not own_stack" -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -m own_stack
 
 check: .venv/ready-dev ## Format, lint, types, import rules, generated files
 	@$(BIN)/ruff format --check .

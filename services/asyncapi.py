@@ -406,6 +406,7 @@ def _object(schema: Json, root: Json, number: int) -> Json:
 def _from_schema(field: Mapping[str, Any], number: int, root: Json) -> tuple[Any, bool]:
     """Return a value that fits, and whether it says something or merely stands in."""
     field = next((choice for choice in field.get("anyOf", []) if choice.get("type") != "null"), field)
+    found: tuple[Any, bool]
     match field:
         case {"$ref": reference}:
             found = _object(root["$defs"][reference.rsplit("/")[-1]], root, number), True

@@ -385,7 +385,7 @@ def tail_events(
     try:
         names = tail.names(topic or [], with_internal=internal)
     except ValueError as wrong:
-        errors.print(str(wrong))
+        errors.print(str(wrong), soft_wrap=True)
         raise typer.Exit(2) from None
 
     async def show() -> None:
@@ -394,7 +394,7 @@ def tail_events(
             names,
             tail.Wanted(type_part, scope, request),
             from_beginning=from_beginning,
-            on_listening=lambda: errors.print(f"[dim]Listening to {', '.join(names)}[/dim]"),
+            on_listening=lambda: errors.print(f"[dim]Listening to {', '.join(names)}[/dim]", soft_wrap=True),
         )
         shown_count = 0
         async with contextlib.aclosing(following):
@@ -405,7 +405,7 @@ def tail_events(
                     sys.stdout.write(tail.structured(found) + "\n")
                     sys.stdout.flush()
                 else:
-                    errors.print(tail.line(found))
+                    errors.print(tail.line(found), soft_wrap=True)
                     continue
                 shown_count += 1
                 if shown_count == count:

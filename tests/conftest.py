@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import topics
+from shared import telemetry, topics
 from shared.database import Database
 from shared.platform.stack import Stack
 from shared.testing.databases import Databases
@@ -65,5 +65,11 @@ def product() -> Iterator[Product]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What breaks the product comes last: its poison stays on the topics."""
-    items.sort(key=lambda item: item.get_closest_marker("own_stack") is not None)
+    """What kills the product comes last: its poison stays on the topics."""
+    items.sort(key=lambda item: "guarantees" in item.nodeid)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def log_shape() -> None:
+    """Logs look as they do in production; left alone, structlog would draw every exception with its locals."""
+    telemetry.configure_logs("tests", as_json=True)

@@ -1,6 +1,7 @@
 """Kafka comes in: what approval does about what registration and the directory say."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from services.approval import domain, store, usecases
@@ -44,6 +45,7 @@ def handlers() -> Handlers:
             if change.now
         ]
         await store.save_replica(tx, "organization", rows)
+        await store.end_replica(tx, "organization", _deleted(changes))
 
     @handle.state(directory.GroupState)
     async def groups(tx: Transaction, changes: Sequence[Change[directory.GroupState]]) -> None:
@@ -59,6 +61,7 @@ def handlers() -> Handlers:
             if change.now
         ]
         await store.save_replica(tx, "user_group", rows)
+        await store.end_replica(tx, "user_group", _deleted(changes))
 
     @handle.state(directory.RoleAssignmentState)
     async def assignments(tx: Transaction, changes: Sequence[Change[directory.RoleAssignmentState]]) -> None:
@@ -78,6 +81,7 @@ def handlers() -> Handlers:
             if change.now
         ]
         await store.save_replica(tx, "assignment", rows)
+        await store.end_replica(tx, "assignment", _deleted(changes))
         gaining: list[UUID] = [change.now.person_id for change in kept if change.now and change.now.status == "active"]
         if gaining:
             await usecases.name_newcomers(tx, gaining)
@@ -91,6 +95,7 @@ def handlers() -> Handlers:
             if change.now
         ]
         await store.save_replica(tx, "account", rows)
+        await store.end_replica(tx, "account", _deleted(changes))
         acting: list[UUID] = [
             change.now.person_id for change in kept if change.now and change.now.status in domain.ACTING_ACCOUNTS
         ]
@@ -98,3 +103,7 @@ def handlers() -> Handlers:
             await usecases.name_newcomers(tx, acting)
 
     return handle
+
+
+def _deleted(changes: Sequence[Change[Any]]) -> list[tuple[str, int]]:
+    return [(change.entity_id, change.version) for change in changes if change.now is None]

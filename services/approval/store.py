@@ -298,7 +298,8 @@ async def add_queues(
             for each in queues
         ]
     )
-    await tx.execute(statement.on_conflict_do_update(index_elements=list(queue.primary_key), set_={"open": True}))
+    again = {name: statement.excluded[name] for name in ("open", "why", "may_approve", "added_at")}
+    await tx.execute(statement.on_conflict_do_update(index_elements=list(queue.primary_key), set_=again))
 
 
 async def list_queues(tx: Transaction, request_id: RequestId, stage: int) -> list[domain.Queue]:
@@ -625,6 +626,7 @@ async def count_approvers(tx: Transaction, request_id: RequestId) -> Sequence[An
 
 # --- What the directory says ------------------------------------------------------------------
 
+GONE = "deleted"
 REPLICAS: dict[str, Table] = {
     "organization": organization,
     "user_group": user_group,
@@ -638,3 +640,13 @@ async def save_replica(tx: Transaction, name: str, rows: Sequence[dict[str, obje
     if rows:
         table = REPLICAS[name]
         await tx.execute(newer(insert(table), table, "version").values(rows))
+
+
+async def end_replica(tx: Transaction, name: str, ended: Sequence[tuple[str, int]]) -> None:
+    """Take rows (entity id, version) out of effect that the directory has deleted; their versions stay known."""
+    table = REPLICAS[name]
+    (key,) = table.primary_key.columns
+    for entity_id, version in ended:
+        await tx.execute(
+            update(table).where(key == UUID(entity_id), table.c.version < version).values(status=GONE, version=version)
+        )

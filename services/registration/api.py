@@ -404,11 +404,16 @@ def _requests(db: Database, verifier: Verifier, ring: Keyring) -> APIRouter:
 def _documents(db: Database, verifier: Verifier, ring: Keyring, kept: Files) -> APIRouter:
     router = APIRouter(tags=["documents"])
 
-    async def applicant(tx: Transaction, request_id: RequestId, token: str | None) -> PersonId | None:
-        """Return the signed-in applicant, or None for one who acts by a token. Refuses everybody else."""
+    async def who(request_id: RequestId, token: str | None) -> PersonId | None:
+        """Return who is signed in, or None for an applicant who acts by a token; before any transaction is open."""
         if token is not None and ring.may_act(token, request_id):
             return None
-        caller = await _caller(verifier, token)
+        return await _caller(verifier, token)
+
+    async def applicant(tx: Transaction, request_id: RequestId, caller: PersonId | None) -> PersonId | None:
+        """Return the signed-in applicant, or None for one who acts by a token. Refuses everybody else."""
+        if caller is None:
+            return None
         request = await store.load_request(tx, request_id)
         if request is None or request.person_id != caller:
             raise Refusal("not_found")
@@ -417,15 +422,14 @@ def _documents(db: Database, verifier: Verifier, ring: Keyring, kept: Files) -> 
             raise Refusal("unauthenticated")
         return caller
 
-    async def readable(tx: Transaction, request_id: RequestId, token: str | None) -> list[store.Document]:
+    async def readable(tx: Transaction, request_id: RequestId, caller: PersonId | None) -> list[store.Document]:
         """Return the documents of a request to its applicant, and to those who may be asked to judge them."""
         request = await store.load_request(tx, request_id)
-        if token is None or not ring.may_act(token, request_id):
-            caller = await _caller(verifier, token)
+        if caller is not None:
             if request is None or request.is_draft:
                 raise Refusal("not_found")
             if request.person_id == caller:
-                await applicant(tx, request_id, token)
+                await applicant(tx, request_id, caller)
             else:
                 community, kind = await usecases.load_kind(tx, request)
                 if not domain.may_read_documents(community, kind, await store.load_reader(tx, caller)):
@@ -466,8 +470,9 @@ def _documents(db: Database, verifier: Verifier, ring: Keyring, kept: Files) -> 
     ) -> DocumentView:
         """Send a document, as the raw body. Its content decides its type, not the header or a name."""
         its = RequestId(request_id)
+        caller = await who(its, token)
         async with db.begin() as tx:
-            by = await applicant(tx, its, token)
+            by = await applicant(tx, its, caller)
             await usecases.expect_document(tx, its, document_code)
         # Outside a transaction: the sender may be slow. A crash after this leaves an orphan, which a chore finds.
         stored = await kept.put(f"{its}/{new_id()}", _chunks(request))
@@ -479,8 +484,9 @@ def _documents(db: Database, verifier: Verifier, ring: Keyring, kept: Files) -> 
     @router.get("/requests/{request_id}/documents", responses=web.responses("unauthenticated", "not_found"))
     async def list_documents(request_id: UUID, token: Annotated[str | None, Depends(_bearer)]) -> DocumentsView:
         """List the documents of a request: to its applicant, and to those appointed to judge them."""
+        caller = await who(RequestId(request_id), token)
         async with db.begin() as tx:
-            found = await readable(tx, RequestId(request_id), token)
+            found = await readable(tx, RequestId(request_id), caller)
         return DocumentsView(items=[_document_view(document) for document in found])
 
     @router.get(
@@ -498,8 +504,9 @@ def _documents(db: Database, verifier: Verifier, ring: Keyring, kept: Files) -> 
         request_id: UUID, document_id: UUID, token: Annotated[str | None, Depends(_bearer)]
     ) -> StreamingResponse:
         """Download a document. It is never shown in place: a browser saves it."""
+        caller = await who(RequestId(request_id), token)
         async with db.begin() as tx:
-            found = await readable(tx, RequestId(request_id), token)
+            found = await readable(tx, RequestId(request_id), caller)
         document = next((each for each in found if each.id == DocumentId(document_id)), None)
         if document is None:
             raise Refusal("not_found")

@@ -28,7 +28,9 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
         shutil.copy(file, folder)
     install = ["npm", "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     try:
-        done = subprocess.run(install, cwd=folder, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+        done = subprocess.run(
+            install, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+        )
     except subprocess.TimeoutExpired:
         _absent("npm did not come to an end")
     if done.returncode != 0:
@@ -36,7 +38,13 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
 
     def parse(document: Json) -> Json:
         found = subprocess.run(
-            ["node", "judge.cjs"], cwd=folder, input=json.dumps(document), capture_output=True, text=True, timeout=120
+            ["node", "judge.cjs"],
+            cwd=folder,
+            input=json.dumps(document),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
         )
         assert found.returncode == 0, found.stderr
         answer: Json = json.loads(found.stdout)
