@@ -31,8 +31,7 @@ run: .venv/ready ## Start everything, tell the story, stay until Ctrl-C
 	@$(BIN)/iacs up
 
 test: .venv/ready-dev ## Run every test, on the embedded stack
-	@$(BIN)/python -m pytest -m "not own_stack" -n auto --maxprocesses 4 --dist loadfile
-	@$(BIN)/python -m pytest -m own_stack
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 check: .venv/ready-dev ## Format, lint, types, import rules, generated files
 	@$(BIN)/ruff format --check .

@@ -396,11 +396,13 @@ def _example(body: Body, number: int) -> Json:
 
 def _object(schema: Json, root: Json, number: int) -> Json:
     required = schema.get("required", [])
-    return {
-        name: _VALUES[name][number] if name in _VALUES else _from_schema(field, number, root)[0]
-        for name, field in schema["properties"].items()
-        if name in required or number == 0
-    }
+    made: Json = {}
+    for name, field in schema["properties"].items():
+        if name in required or number == 0:
+            made[name] = _VALUES[name][number] if name in _VALUES else _from_schema(field, number, root)[0]
+            if made[name] is None and name in required:  # None says "left out", which it may not be here.
+                made[name] = _VALUES[name][0]
+    return made
 
 
 def _from_schema(field: Mapping[str, Any], number: int, root: Json) -> tuple[Any, bool]:

@@ -45,10 +45,13 @@ class LogCutError(Exception):
 class Relay:
     """Sends what one service says. `run` leads whenever no other process does, until cancelled."""
 
-    def __init__(self, service: str, db: database.Database, servers: str) -> None:
+    def __init__(
+        self, service: str, db: database.Database, servers: str, *, partition_count: int = topics.PARTITION_COUNT
+    ) -> None:
         self._service = service
         self._db = db
         self._servers = servers
+        self._partition_count = partition_count
         self._topics = [topic for topic in topics.TOPICS if topic.owner == service]
         self._highest: dict[tuple[str, int], int] = {}
         self._wake = asyncio.Event()
@@ -111,6 +114,10 @@ class Relay:
             await producer.start()
             await consumer.start()
             counts = {topic.name: len(await producer.partitions_for(topic.name)) for topic in self._topics}
+            if set(counts.values()) != {self._partition_count}:
+                # A broker that has just started tells of some partitions only: counted on, they would send a
+                # scope to another partition than before, out of its order.
+                raise ConnectionError(f"not every partition is known yet: {counts}")
             telemetry.broker_reachable.set(1)
             order = await connection.fetchval("SELECT coalesce(max(sending_order), 0) FROM outbox")
             await self._resend_what_the_log_lost(connection, consumer, counts, look_back=CUT_LOOKED_FOR_RECORDS)

@@ -20,7 +20,7 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared import audit, database, telemetry
+from shared import audit, database, telemetry, topics
 from shared.database import Database, Transaction
 from shared.delivery import Delivery, Handlers
 from shared.relay import Relay
@@ -68,13 +68,15 @@ class Worker:
         servers: str,
         handlers: Handlers,
         chores: Sequence[Chore | Errand] = (),
+        *,
+        partition_count: int = topics.PARTITION_COUNT,
     ) -> None:
         self.service = service
         self._db = db
         self._servers = servers
         self._handlers = handlers
         self._delivery = Delivery(db, handlers)
-        self._relay = Relay(service, db, servers)
+        self._relay = Relay(service, db, servers, partition_count=partition_count)
         self._chores = (
             *chores,
             Chore("seal the record", 0.5, audit.seal),

@@ -65,8 +65,17 @@ def product() -> Iterator[Product]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What kills the product comes last: its poison stays on the topics."""
-    items.sort(key=lambda item: "guarantees" in item.nodeid)
+    """Say which tests may run side by side: those of different files, but all that use the product in one row.
+
+    They come first, since they wait the longest; what kills the product is last of them, since its poison
+    stays on the topics.
+    """
+    for item in items:
+        uses_product = "product" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("product" if uses_product else str(item.path)))
+    items.sort(
+        key=lambda item: 2 if "product" not in getattr(item, "fixturenames", ()) else "guarantees" in item.nodeid
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

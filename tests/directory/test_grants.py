@@ -79,6 +79,14 @@ async def test_one_grant_comes_of_a_dossier_and_an_approval_in_whatever_order(de
     assert len(await desk.announced(directory.OrganizationActivated)) == 1
 
 
+async def test_one_approval_delivered_twice_at_the_same_moment_is_applied_once(desk: Desk) -> None:
+    it = a_dossier()
+    await desk.keep(it)
+    await staged(desk, desk.approved(it), desk.approved(it))
+    assert len(await desk.announced(directory.GrantApplied)) == 1
+    assert (await desk.case(it)).approval is None
+
+
 async def test_one_half_alone_changes_nothing(desk: Desk) -> None:
     await desk.forget()
     it = a_dossier()

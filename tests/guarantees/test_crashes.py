@@ -12,8 +12,6 @@ import pytest
 from shared.testing.product import Product, by_source, wait_until
 from tests.guarantees.conftest import Crowd
 
-pytestmark = pytest.mark.own_stack
-
 SEED = 20071227
 SERVICES = ("registration", "approval", "directory", "notification")
 

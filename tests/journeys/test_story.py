@@ -9,8 +9,6 @@ from rich.console import Console
 from services.story import Story
 from shared.testing.product import Product, by_source
 
-pytestmark = pytest.mark.own_stack
-
 
 @pytest.fixture(scope="module")
 def told(product: Product) -> Story:

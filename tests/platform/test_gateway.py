@@ -13,8 +13,6 @@ import pytest
 from shared.platform.gateway import Gateway
 from shared.platform.ports import HOST, Ports
 
-pytestmark = pytest.mark.own_stack
-
 
 class Echo(http.server.BaseHTTPRequestHandler):
     """Answers with what it was asked and told."""

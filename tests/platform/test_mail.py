@@ -12,8 +12,6 @@ import pytest
 from shared.platform.mailserver import MailServer
 from shared.platform.ports import Ports
 
-pytestmark = pytest.mark.own_stack
-
 ONE, OTHER = "one@people.example", "other@people.example"
 
 

@@ -25,8 +25,6 @@ from shared.platform.postgres import Postgres
 from shared.platform.stack import Stack
 from tests.platform.conftest import processes_in
 
-pytestmark = pytest.mark.own_stack
-
 OWNER = """
 import pathlib, sys, time
 from shared.platform.stack import Stack

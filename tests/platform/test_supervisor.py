@@ -22,8 +22,6 @@ from shared.platform.part import NotStartedError
 from shared.platform.stack import Stack
 from tests.platform.conftest import processes_in
 
-pytestmark = pytest.mark.own_stack
-
 PROJECT = Path(__file__).parents[2]
 ALL = {
     *("postgres", "kafka", "mail", "gateway"),

@@ -19,6 +19,7 @@ from shared.relay import Relay
 from shared.tables import outbox as table
 from shared.testing.records import Tail, attributes_of, tail
 from shared.testing.waiting import someone_waits_for_a_lock, until, until_true
+from tests.conftest import PARTITION_COUNT
 from tests.shared.builders import a_request_expired, an_account
 
 PARTITIONS = [0, 1]
@@ -34,7 +35,7 @@ async def log(stack: Stack) -> AsyncIterator[Tail]:
 @asynccontextmanager
 async def relaying(stack: Stack, database: Database, service: str = "approval") -> AsyncIterator[Relay]:
     """A relay, for as long as the block lasts."""
-    one = Relay(service, database, stack.kafka.servers)
+    one = Relay(service, database, stack.kafka.servers, partition_count=PARTITION_COUNT)
     task = asyncio.create_task(one.run())
     try:
         yield one
@@ -228,7 +229,9 @@ async def test_one_relay_leads_and_the_other_takes_over_when_its_connection_dies
     stack: Stack, database: Database, log: Tail
 ) -> None:
     scope = new_id()
-    first, second = (Relay("approval", database, stack.kafka.servers) for _ in range(2))
+    first, second = (
+        Relay("approval", database, stack.kafka.servers, partition_count=PARTITION_COUNT) for _ in range(2)
+    )
     leading = asyncio.create_task(first.run())
     await until_true(lambda: first.is_leader)
     waiting = asyncio.create_task(second.run())
@@ -275,7 +278,7 @@ async def test_a_leader_that_lost_its_connection_leads_again(stack: Stack, datab
 async def test_a_relay_ends_when_it_is_told_to_even_if_its_connection_dies_at_that_moment(
     stack: Stack, database: Database
 ) -> None:
-    one = Relay("approval", database, stack.kafka.servers)
+    one = Relay("approval", database, stack.kafka.servers, partition_count=PARTITION_COUNT)
     task = asyncio.create_task(one.run())
     async with database.begin() as tx:
         await tx.raw.execute("LOCK TABLE outbox_source")
@@ -394,7 +397,7 @@ async def test_a_broker_that_cannot_be_reached_is_waited_for(stack: Stack, datab
             tries.append(None)
             await super()._lead()
 
-    one = Counted("approval", database, "127.0.0.1:1")
+    one = Counted("approval", database, "127.0.0.1:1", partition_count=PARTITION_COUNT)
     task = asyncio.create_task(one.run())
     await say(database, scope, 1)
     await until_true(lambda: len(tries) > 2)  # It has tried, given the lead back, and tried again.
@@ -404,3 +407,22 @@ async def test_a_broker_that_cannot_be_reached_is_waited_for(stack: Stack, datab
     await asyncio.gather(task, return_exceptions=True)
 
     assert [said(record) for record in records] == [(1, 1)]
+
+
+async def test_a_broker_that_tells_of_some_partitions_only_is_waited_for(
+    stack: Stack, database: Database, log: Tail
+) -> None:
+    scope = new_id()
+    one = Relay("approval", database, stack.kafka.servers, partition_count=PARTITION_COUNT + 1)
+    task = asyncio.create_task(one.run())
+    await say(database, scope, 1)
+    for _ in range(2):  # It has led, and given the lead back, and again.
+        await until_true(lambda: one.is_leader)
+        await until_true(lambda: not one.is_leader)
+    async with database.begin() as tx:
+        sent = await tx.value(select(func.count()).select_from(table).where(table.c.sent_at.is_not(None)))
+    assert sent == 0, "sent by a wrong count, it would lie out of its scope's order"
+    one._partition_count = PARTITION_COUNT
+    assert [said(record) for record in await log.records(scope, expected_count=1)] == [(1, 1)]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

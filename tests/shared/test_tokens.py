@@ -147,7 +147,7 @@ FORGERIES = {
     "expired": signed(iat=NOW - 700, exp=NOW - 1),
     "without an end": signed(exp=None),
     "with an end in words": signed(exp="tomorrow"),
-    "from the future": signed(iat=NOW + 120),
+    "from the future": signed(iat=NOW + 86_400, exp=NOW + 87_000),
     "without a beginning": signed(iat=None),
     "an ID token": signed({"typ": "JWT"}),
     "one of our own": signed({"typ": "own+jwt"}),

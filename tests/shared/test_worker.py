@@ -28,6 +28,7 @@ from shared.tables import inbox, outbox, parked, progress, replica
 from shared.testing.records import Record, record_of
 from shared.testing.waiting import someone_waits_for_a_lock, until, until_true
 from shared.worker import Chore, Errand, Worker
+from tests.conftest import PARTITION_COUNT
 from tests.shared.builders import NOW
 
 LOCK_EFFECTS = text("LOCK TABLE toy_effect")
@@ -69,7 +70,14 @@ class Toy:
         self, *chores: Chore | Errand, servers: str | None = None, within_seconds: float = 20
     ) -> AsyncIterator[Worker]:
         """A worker, for as long as the block lasts. It must end when it is told to."""
-        one = Worker("approval", self.database, servers or self.stack.kafka.servers, self.handlers(), chores)
+        one = Worker(
+            "approval",
+            self.database,
+            servers or self.stack.kafka.servers,
+            self.handlers(),
+            chores,
+            partition_count=PARTITION_COUNT,
+        )
         task = asyncio.create_task(one.run())
         try:
             yield one
@@ -263,7 +271,7 @@ async def test_a_worker_without_a_broker_is_alive(toy: Toy, monkeypatch: pytest.
 
 
 async def test_a_worker_is_dead_when_nothing_moves_for_two_intervals(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = Worker("approval", toy.database, toy.stack.kafka.servers, toy.handlers())
+    one = Worker("approval", toy.database, toy.stack.kafka.servers, toy.handlers(), partition_count=PARTITION_COUNT)
     assert one.is_alive
 
     now = time.monotonic()

@@ -1,5 +1,6 @@
 """The running product after its story, and who holds what by the directory's own rows."""
 
+import asyncio
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable
@@ -7,10 +8,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from rich.console import Console
 
 from services.story import Story
-from shared.testing.product import Product
+from shared.testing.product import Product, Record
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = REPOSITORY / "examples"
@@ -52,6 +54,19 @@ def grants(product: Product) -> set[str]:
     """Return who holds which role where, as the directory's database says, in a subscriber's words."""
     query = "SELECT person_id, role, place_id FROM role_assignment WHERE status = 'active'"
     return {f"{row['person_id']} {row['role']} {row['place_id']}" for row in product.rows("directory", query)}
+
+
+def append(product: Product, *records: Record) -> None:
+    """Put records at the end of their own partitions, as the relay does when it sends again."""
+
+    async def send() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=product.kafka_servers) as producer:
+            for it in records:
+                await producer.send_and_wait(
+                    it.topic, it.value, key=it.key, partition=it.partition, headers=list(it.headers)
+                )
+
+    asyncio.run(send())
 
 
 def held(lines: Iterable[str]) -> set[str]:

@@ -14,7 +14,7 @@ from services import asyncapi
 from tests.subscribers.documents import Json, merged
 
 Judge = Callable[[Json], Json]
-PATIENCE_SECONDS = 300
+PATIENCE_SECONDS = 90
 NODE = Path(__file__).parent / "node"
 
 
@@ -44,7 +44,7 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=30,
         )
         assert found.returncode == 0, found.stderr
         answer: Json = json.loads(found.stdout)

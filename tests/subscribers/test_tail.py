@@ -21,6 +21,7 @@ from shared.ids import PersonId, new_id
 from shared.platform.stack import Stack
 from shared.testing.product import Product, wait_until
 from shared.testing.records import Record, record_of
+from tests.subscribers.conftest import append
 
 PUBLIC_EVENTS = ("iacs.approval.v1", "iacs.directory.v1")
 PERSON = UUID(int=7)
@@ -142,7 +143,7 @@ def test_the_story_is_told_to_programs_one_cloudevent_a_line(told: Product) -> N
     lines = tailed(told, "--from-beginning", "--json", count=len(there))
     assert {(it["source"], it["id"]) for it in lines} == {(r.about.source, r.about.id) for r in there}
     for it in lines:
-        assert it["specversion"] == "1.0"
+        assert (it["specversion"], it["datacontenttype"]) == ("1.0", "application/json")
         assert isinstance(it["data"], dict)
 
 
@@ -165,7 +166,7 @@ def test_only_what_is_asked_for_is_shown(told: Product) -> None:
 def test_what_comes_after_the_start_is_shown_and_what_was_there_is_not(told: Product, tmp_path: Path) -> None:
     with tailing(told, tmp_path, "--count", "1") as process:
         event = told.records("iacs.directory.v1")[-1]
-        told.send(event.topic, [(event.value, [*event.headers])])
+        append(told, event)
         assert process.wait(timeout=30) == 0
     (line,) = (tmp_path / "out").read_text().splitlines()
     assert event.about.subject in line
