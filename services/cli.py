@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -60,8 +61,10 @@ def up(
     from shared.platform.state import InUseError  # noqa: PLC0415
 
     is_first = not (data / STORY_TOLD).exists()
+    began = time.monotonic()
 
     def on_ready(origin: str) -> None:
+        console.print(f"[dim]Everything is ready after {time.monotonic() - began:.1f} s[/dim]")
         if story_on_empty and is_first and _tell_story(data, origin, as_json=False):
             (data / STORY_TOLD).touch()
         _show_addresses(origin)
