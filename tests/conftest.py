@@ -65,17 +65,20 @@ def product() -> Iterator[Product]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests may run side by side: those of different files, but all that use the product in one row.
+    """Say which tests may run side by side: those of different files, but for two kinds in one row.
 
-    They come first, since they wait the longest; what kills the product is last of them, since its poison
-    stays on the topics.
+    Those that use the product and those that try ports come first, one after the other, since they wait the
+    longest; what kills the product is last of them, since its poison stays on the topics.
     """
+
+    def turn(item: pytest.Item) -> int:
+        if "product" in getattr(item, "fixturenames", ()):
+            return 1 if "guarantees" in item.nodeid else 0
+        return 2 if "tests/platform" in item.nodeid else 3
+
     for item in items:
-        uses_product = "product" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("product" if uses_product else str(item.path)))
-    items.sort(
-        key=lambda item: 2 if "product" not in getattr(item, "fixturenames", ()) else "guarantees" in item.nodeid
-    )
+        item.add_marker(pytest.mark.xdist_group("in a row" if turn(item) < 3 else str(item.path)))
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session", autouse=True)

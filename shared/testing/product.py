@@ -18,6 +18,7 @@ from typing import Any
 import asyncpg
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from shared import envelope, topics
 from shared.platform import embedded, supervisor
@@ -131,7 +132,10 @@ class Product:
         ends_at = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() - quiet_since < QUIET_SECONDS:
             assert time.monotonic() < ends_at, "it never became quiet"
-            if not asyncio.run(is_quiet()):
+            try:
+                if not asyncio.run(is_quiet()):
+                    quiet_since = time.monotonic()
+            except (KafkaError, OSError, asyncpg.PostgresError):  # What was killed is on its way up again.
                 quiet_since = time.monotonic()
             time.sleep(0.1)
 
