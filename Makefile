@@ -31,7 +31,11 @@ run: .venv/ready ## Start everything, tell the story, stay until Ctrl-C
 	@$(BIN)/iacs up
 
 test: .venv/ready-dev ## Run every test, on the embedded stack
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup
+	@mkdir -p .pytest_cache; \
+	$(BIN)/python -m pytest -m in_a_row -p no:cacheprovider >.pytest_cache/in-a-row.log 2>&1 & row=$$!; \
+	$(BIN)/python -m pytest -m "not in_a_row" -n 2 --dist loadfile; rest=$$?; \
+	wait $$row; row=$$?; cat .pytest_cache/in-a-row.log; \
+	test $$rest -eq 0 && test $$row -eq 0
 
 check: .venv/ready-dev ## Format, lint, types, import rules, generated files
 	@$(BIN)/ruff format --check .

@@ -65,20 +65,20 @@ def product() -> Iterator[Product]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests may run side by side: those of different files, but for two kinds in one row.
+    """Mark what must run in a row: tests of the product, which they share, and of ports, which they try.
 
-    Those that use the product and those that try ports come first, one after the other, since they wait the
-    longest; what kills the product is last of them, since its poison stays on the topics.
+    What kills the product comes last of its tests, since its poison stays on the topics.
     """
 
     def turn(item: pytest.Item) -> int:
         if "product" in getattr(item, "fixturenames", ()):
             return 1 if "guarantees" in item.nodeid else 0
-        return 2 if "tests/platform" in item.nodeid else 3
+        return 2
 
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("in a row" if turn(item) < 3 else str(item.path)))
     items.sort(key=turn)
+    for item in items:
+        if turn(item) < 2 or "tests/platform" in item.nodeid:
+            item.add_marker(pytest.mark.in_a_row)
 
 
 @pytest.fixture(scope="session", autouse=True)
