@@ -195,8 +195,8 @@ def _family(pid: int) -> list[psutil.Process]:
 
 async def _ends(servers: str) -> dict[TopicPartition, int]:
     consumer = AIOKafkaConsumer(bootstrap_servers=servers)
-    await consumer.start()
     try:
+        await consumer.start()
         ends: dict[TopicPartition, int] = await consumer.end_offsets(_places(tuple(topics.BY_NAME)))
         return ends
     finally:
