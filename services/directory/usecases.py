@@ -350,22 +350,24 @@ async def _activate_group(tx: Transaction, kind: Kind, dossier: registration.Req
             effective_from=tx.now,
         ),
     )
-    outbox.publish_state(
+    _publish_group(
         tx,
-        scope=dossier.scope_id,
-        entity=dossier.place_id,
         version=1,
-        state=GroupState(
-            group_id=dossier.place_id,
-            organization_id=dossier.scope_id,
-            community_id=dossier.community_id,
-            status="active",
-            group_kind=kind.group_kind,
-            name=dossier.group.name,
-            normalised_name=dossier.group.normalised_name,
-            effective_from=tx.now,
-        ),
+        group_id=dossier.place_id,
+        organization_id=dossier.scope_id,
+        community_id=dossier.community_id,
+        status="active",
+        group_kind=kind.group_kind,
+        name=dossier.group.name,
+        normalised_name=dossier.group.normalised_name,
+        effective_from=tx.now,
     )
+
+
+def _publish_group(tx: Transaction, *, version: int, **state: Any) -> None:
+    """Publish what is now true of a user group, in its organization's scope."""
+    now = GroupState(**state)
+    outbox.publish_state(tx, scope=now.organization_id, entity=now.group_id, version=version, state=now)
 
 
 async def _give_back_administrator(tx: Transaction, group_id: PlaceId) -> None:
@@ -373,21 +375,17 @@ async def _give_back_administrator(tx: Transaction, group_id: PlaceId) -> None:
     row = await store.save_group_status(tx, group_id, "active")
     if row is None:
         return
-    outbox.publish_state(
+    _publish_group(
         tx,
-        scope=row.organization_id,
-        entity=group_id,
         version=row.version,
-        state=GroupState(
-            group_id=group_id,
-            organization_id=row.organization_id,
-            community_id=row.community_id,
-            status="active",
-            group_kind=row.kind,
-            name=row.name,
-            normalised_name=row.normalised_name,
-            effective_from=row.effective_from,
-        ),
+        group_id=group_id,
+        organization_id=row.organization_id,
+        community_id=row.community_id,
+        status="active",
+        group_kind=row.kind,
+        name=row.name,
+        normalised_name=row.normalised_name,
+        effective_from=row.effective_from,
     )
 
 
