@@ -223,16 +223,6 @@ def raise_if_cancelled(error: BaseException) -> None:
         raise asyncio.CancelledError from error
 
 
-def is_unique_violation(error: BaseException, constraint: str) -> bool:
-    """Tell whether `error` is PostgreSQL's refusal of a second row under `constraint`."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, asyncpg.UniqueViolationError):
-            return bool(cause.constraint_name == constraint)
-        cause = getattr(cause, "orig", None) or cause.__cause__
-    return False
-
-
 def _refuse_dead_connection(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
     """Make the pool replace a connection that died in it, without a round trip for each checkout."""
     if dbapi_connection.driver_connection.is_closed():

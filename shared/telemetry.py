@@ -113,7 +113,7 @@ def _tell_exception(_: Any, __: str, line: Any) -> Any:
     return line
 
 
-# What operators watch. Names follow Prometheus' conventions; docs/operating.md explains each.
+# What operators watch. Names follow Prometheus' conventions; each says itself what it counts.
 events_sent = Counter("iacs_outbox_sent_total", "Records acknowledged by Kafka", ["topic"])
 outbox_unsent = Gauge("iacs_outbox_unsent", "Records that wait to be sent")
 events_handled = Counter("iacs_events_total", "Records read, by outcome", ["type", "outcome"])

@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Generic, TypeVar
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -441,13 +440,3 @@ def _limited(receive: Receive, limit: int) -> Receive:
         return message
 
     return limited
-
-
-def as_uuid(text_: str, pointer: str) -> UUID:
-    """Return a UUID typed by a caller. Raises field_invalid."""
-    try:
-        return UUID(text_)
-    except ValueError:
-        raise Refusal(
-            "field_invalid", faults=(FieldFault(pointer, "must be a UUID", "0198c0de-0000-7000-8000-000000000001"),)
-        ) from None

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared import audit, outbox
-from shared.database import WAKE_CHANNEL, Database, Transaction, is_unique_violation, is_worlds_fault
+from shared.database import WAKE_CHANNEL, Database, Transaction, is_worlds_fault
 from shared.ids import new_id
 from shared.tables import audit as audit_table
 from shared.tables import inbox, progress
@@ -275,21 +275,6 @@ async def test_a_database_that_cannot_be_reached_is_the_worlds_fault() -> None:
         async with nowhere.begin():
             raise AssertionError("there is no database")
     assert is_worlds_fault(found.value)
-
-
-async def test_a_second_row_is_told_apart_by_its_constraint(one_database: Database) -> None:
-    row = {"consumer": f"toy-{new_id()}", "topic": "t", "partition": 0, "next_offset": 0}
-    with pytest.raises(IntegrityError) as of_sqlalchemy:
-        async with one_database.begin() as tx:
-            await tx.execute(progress.insert(), [row, row])
-    with pytest.raises(asyncpg.UniqueViolationError) as bare:
-        async with one_database.begin() as tx:
-            await tx.raw.execute("INSERT INTO progress VALUES ('a', 't', 0, 0), ('a', 't', 0, 0)")
-
-    for found in (of_sqlalchemy.value, bare.value):
-        assert is_unique_violation(found, "pk_progress")
-        assert not is_unique_violation(found, "pk_inbox")
-    assert not is_unique_violation(KeyError(), "pk_progress")
 
 
 async def test_an_error_does_not_show_the_values_of_its_statement(one_database: Database) -> None:

@@ -90,10 +90,6 @@ def toy(database: Database) -> APIRouter:
     async def item(item_id: UUID, limit: Annotated[int, Field(ge=1, le=100)] = 10) -> UUID:
         return item_id
 
-    @router.get("/by-hand/{item_id}")
-    async def by_hand(item_id: str) -> UUID:
-        return web.as_uuid(item_id, "/item_id")
-
     return router
 
 
@@ -185,13 +181,6 @@ async def test_what_stands_in_a_path_or_query_is_checked(client: httpx.AsyncClie
     told = problem(await client.get(path), 422, "field_invalid")
 
     assert told["errors"][0]["pointer"] in ("/item_id", "/limit")
-
-
-async def test_an_id_that_is_typed_by_hand_is_checked(client: httpx.AsyncClient) -> None:
-    one = new_id()
-
-    assert (await client.get(f"/v1/by-hand/{one}")).json() == str(one)
-    assert problem(await client.get("/v1/by-hand/7"), 422, "field_invalid")["errors"][0]["pointer"] == "/item_id"
 
 
 async def test_an_unknown_path_is_not_found(client: httpx.AsyncClient) -> None:
