@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup setup-dev run test check format lock contracts ui-assets clean
+.PHONY: bench story.svg help setup setup-dev run test torture growth check format lock contracts ui-assets clean
 
 help: ## Show these lines
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | column -t -s '|'
@@ -30,12 +30,22 @@ setup-dev: .venv/ready-dev ## Make the environment with what tests and checks ne
 run: .venv/ready ## Start everything, tell the story, stay until Ctrl-C
 	@$(BIN)/iacs up
 
-test: .venv/ready-dev ## Run every test, on the embedded stack
+test: .venv/ready-dev ## Run every test, on the embedded stack (STACK=containers: in containers, and Compose too)
 	@mkdir -p .pytest_cache; \
-	$(BIN)/python -m pytest -m in_a_row -p no:cacheprovider >.pytest_cache/in-a-row.log 2>&1 & row=$$!; \
-	$(BIN)/python -m pytest -m "not in_a_row" -n 2 --dist loadfile; rest=$$?; \
-	wait $$row; row=$$?; cat .pytest_cache/in-a-row.log; \
-	test $$rest -eq 0 && test $$row -eq 0
+	$(BIN)/python -m pytest -m product -p no:cacheprovider >.pytest_cache/product.log 2>&1 & product=$$!; \
+	$(BIN)/python -m pytest -m stacks -p no:cacheprovider >.pytest_cache/stacks.log 2>&1 & stacks=$$!; \
+	$(BIN)/python -m pytest -m "not product and not stacks" -n 2 --dist loadfile; rest=$$?; \
+	wait $$product; product=$$?; cat .pytest_cache/product.log; \
+	wait $$stacks; stacks=$$?; cat .pytest_cache/stacks.log; \
+	test $$rest -eq 0 && test $$product -eq 0 && test $$stacks -eq 0
+
+KILLS ?= 10
+torture: .venv/ready-dev ## Let people work while KILLS=n things break, drawn from SEED=s
+	@$(BIN)/python -m tests.torture --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+MONTHS ?= 14
+growth: .venv/ready-dev ## Let MONTHS=n pass while people work, and judge what the tables keep
+	@$(BIN)/python -m tests.growth --months $(MONTHS)
 
 check: .venv/ready-dev ## Format, lint, types, import rules, generated files
 	@$(BIN)/ruff format --check .
@@ -43,7 +53,10 @@ check: .venv/ready-dev ## Format, lint, types, import rules, generated files
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m services.contracts --check
+	@$(BIN)/python -m services.compatibility --check
 	@$(BIN)/python -m services.asyncapi --check
+	@$(BIN)/python -m services.error_pages --check
+	@$(BIN)/python -m services.settings_table --check
 	@$(BIN)/python deploy/lock.py --check
 
 format: .venv/ready-dev ## Format the code and mend what ruff can mend
@@ -54,9 +67,17 @@ lock: .venv/ready-dev ## Choose package and jar versions anew and write their ha
 	@$(BIN)/python deploy/lock.py
 	@$(BIN)/python -m shared.platform.jars
 
-contracts: .venv/ready-dev ## Write the JSON Schemas and the AsyncAPI document of the published language
+contracts: .venv/ready-dev ## Write what is generated: JSON Schemas, the AsyncAPI document, docs/errors.md, settings
 	@$(BIN)/python -m services.contracts
 	@$(BIN)/python -m services.asyncapi
+	@$(BIN)/python -m services.error_pages
+	@$(BIN)/python -m services.settings_table
+
+bench: .venv/ready-dev ## Measure what a user pays; run nothing else meanwhile (BENCH="decisions queue" for some)
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+story.svg: .venv/ready ## Record the story of a running product anew, as the README shows it
+	@$(BIN)/iacs story --svg docs/story.svg
 
 ui-assets: ## Compile the style sheets anew (needs Node.js; never needed to install or run)
 	@sh shared/ui/source/build.sh

@@ -1,4 +1,4 @@
-"""Keeps who holds which role in which place. Run: python subscriber.py HOST:PORT [--once]"""
+"""Keeps who holds which role and may use which application. Run: python subscriber.py HOST:PORT [--once]"""
 
 import asyncio
 import json
@@ -7,15 +7,16 @@ import sys
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 STATE, EVENTS = "iacs.directory.state.v1", "iacs.directory.v1"
-ASSIGNMENT = "iacs.directory.role_assignment.state.v1"
-GRANTED, ENDED = "iacs.directory.role.granted.v1", "iacs.directory.role.ended.v1"
+ROLE, ENTITLEMENT = ("person_id", "role", "place_id"), ("person_id", "application", "assignment_id")
+KINDS = {f"iacs.directory.{kind}.v1": ROLE for kind in ("role_assignment.state", "role.granted", "role.ended")}
+KINDS |= {f"iacs.directory.entitlement.{kind}.v1": ENTITLEMENT for kind in ("state", "granted", "ended")}
 
 
 class Subscriber:
     def __init__(self, servers: str) -> None:
         self.servers = servers
-        self.held: dict[str, tuple[str, str, str]] = {}  # By role assignment: person, role, place.
-        self.known: dict[str, tuple[int, int]] = {}  # By role assignment: up to where we know it.
+        self.held: dict[str, list[str]] = {}  # By subject: person, role or application, where or on what it rests.
+        self.known: dict[str, tuple[int, int]] = {}  # By subject: up to where we know it.
         self.last: dict[str, int] = {}  # By source: the number of its last event.
 
     async def run(self, once: bool) -> None:
@@ -42,20 +43,20 @@ class Subscriber:
             if number > self.last.setdefault(source, number - 1) + 1:
                 await self.read(STATE, to_end=True)  # A gap: we missed something, the state did not.
             self.last[source] = max(self.last[source], number)
-        if ce.get("type") not in (ASSIGNMENT, GRANTED, ENDED):
-            return  # Not about roles, or younger than this program.
+        if ce.get("type") not in KINDS:
+            return  # Not about access, or younger than this program.
         at = (int(ce.get("sequence") or ce["asofsequence"]), int(ce.get("entityversion", 0)))
-        assignment = ce["subject"]
-        if at <= self.known.get(assignment, (0, 0)):
+        subject = ce["subject"]
+        if at <= self.known.get(subject, (0, 0)):
             return  # A repeat, or an event that the state counts already.
-        self.known[assignment] = at
+        self.known[subject] = at
         body = json.loads(record.value) if record.value else {}  # No value: deleted.
-        is_held = ce["type"] == GRANTED or body.get("status") == "active"
-        if is_held and assignment not in self.held:
-            self.held[assignment] = (body["person_id"], body["role"], body["place_id"])
-            print("+", *self.held[assignment], flush=True)
-        elif not is_held and assignment in self.held:
-            print("-", *self.held.pop(assignment), flush=True)
+        is_held = ce["type"].endswith(".granted.v1") or body.get("status") == "active"
+        if is_held and subject not in self.held:
+            self.held[subject] = [body[name] for name in KINDS[ce["type"]]]
+            print("+", *self.held[subject], flush=True)
+        elif not is_held and subject in self.held:
+            print("-", *self.held.pop(subject), flush=True)
 
 
 if __name__ == "__main__":

@@ -364,7 +364,8 @@ def _example(body: Body, number: int) -> Json:
     schema = body.model_json_schema()
     values = _object(schema, schema, number) | dict(_SPECIAL.get(body.wire, ({}, {}))[number])
     made = body.model_validate(values)
-    scope = UUID(values.get("scope_id") or values.get("organization_id") or str(_scope_of_its_own(body, values)))
+    named = (values.get(name) for name in ("scope_id", "organization_id", "practitioner_id"))
+    scope = UUID(next((value for value in named if value), None) or str(_scope_of_its_own(body, values)))
     payload = made.model_dump(mode="json")
     is_state = topics.BY_NAME[body.topic].is_state
     happened = next(
@@ -442,9 +443,9 @@ def _subject(body: Body, payload: Json) -> str:
 
 
 def _scope_of_its_own(body: Body, values: Json) -> UUID:
-    if "community_id" in body.model_fields:
-        return ids.community_place(values["community_id"])
-    return UUID(values["person_id"]) if "person_id" in body.model_fields else ids.directory_scope()
+    if "person_id" in body.model_fields:
+        return UUID(values["person_id"])
+    return ids.community_place(values["community_id"]) if "community_id" in body.model_fields else ids.directory_scope()
 
 
 def _hash(text: str) -> str:
@@ -470,6 +471,10 @@ def _assignment(number: int, role: str) -> str:
     return str(ids.assignment_id(ids.RequestId(_id("request", number)), role))
 
 
+def _entitlement(number: int) -> str:
+    return str(ids.entitlement_id(ids.RequestId(_id("request", number))))
+
+
 _VALUES: Mapping[str, tuple[Any, Any]] = {
     "request_id": _ids("request"),
     "person_id": _ids("person"),
@@ -481,7 +486,17 @@ _VALUES: Mapping[str, tuple[Any, Any]] = {
     "group_id": _ids("group"),
     "place_id": (_ids("group")[0], _ids("organization")[1]),
     "place_kind": ("group", "organization"),
+    "practitioner_id": _ids("practitioner record"),
     "assignment_id": (_assignment(0, "END_USER"), _assignment(1, "BACKUP_SECURITY_OFFICIAL")),
+    "entitlement_id": (_entitlement(0), _entitlement(1)),
+    "application": ("CLAIM_STATUS", "PS_AND_R"),
+    "company_name": ("ABC Billing Services Inc.", ""),
+    "returned_by": _ids("decider"),
+    "closed_by": _ids("decider"),
+    "ended_by": _ids("decider"),
+    "correct": (["group_name"], []),
+    "entitlements_end_at": _EXPIRES,
+    "closes_at": _EXPIRES,
     "community_id": (_COMMUNITY, _COMMUNITY),
     "community_version": (1, 1),
     "kind": ("join_group", "become_backup_security_official"),
@@ -549,6 +564,12 @@ _SPECIAL: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
         {"approver_ids": [], "community_address": True},
     ),
     "iacs.approval.request.reopened.v1": ({"why": "approver_lost_authority"}, {"why": "approver_lost_authority"}),
+    "iacs.approval.request.reminded.v1": (
+        {"documents_awaited": [], "stage": 1},
+        {"awaited": "documents", "stage": 0, "state": "awaiting_documents", "documents_awaited": ["irs_letter"]},
+    ),
+    "iacs.approval.request.returned.v1": ({"reason": "data_unclear"}, {"reason": "document_mismatch"}),
+    "iacs.approval.request.withdrawal_refused.v1": ({"why": "already_decided"}, {"why": "already_decided"}),
     "iacs.approval.request.closed.v1": ({"why": "cannot_be_granted"}, {"why": "cannot_be_granted"}),
     "iacs.approval.request.escalated.v1": ({"why": "cannot_be_granted", "may_approve": False}, {}),
     "iacs.directory.grant.refused.v1": ({"reason": "role_conflict"}, {"reason": "approver_lost_authority"}),
@@ -557,10 +578,20 @@ _SPECIAL: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
         {},
         {"role": "HELP_DESK", "place_kind": "community", "place_id": _HELP_DESK, "scope_id": _HELP_DESK},
     ),
+    "iacs.directory.entitlement.granted.v1": ({}, {"role": "USER_GROUP_ADMINISTRATOR"}),
+    "iacs.directory.entitlement.ended.v1": ({"effective_until": _HAPPENED[0]}, {"effective_until": _HAPPENED[1]}),
+    "iacs.directory.entitlement.state.v1": (
+        {"effective_until": None},
+        {"status": "ended", "effective_from": _HAPPENED[0], "effective_until": _HAPPENED[1]},
+    ),
     "iacs.directory.role.ended.v1": ({"effective_until": _HAPPENED[0]}, {"effective_until": _HAPPENED[1]}),
     "iacs.directory.role_assignment.state.v1": (
         {"effective_until": None},
         {"status": "ended", "effective_from": _HAPPENED[0], "effective_until": _HAPPENED[1]},
+    ),
+    "iacs.directory.account.changed.v1": (
+        {"previous_state": "active", "state": "locked", "until": "2026-11-02T14:20:09.120000+00:00"},
+        {"previous_state": "invited", "state": "active"},
     ),
     "iacs.directory.account.state.v1": ({"status": "active"}, {"status": "locked"}),
     "iacs.directory.community.state.v1": ({"version": 2}, {"version": 2}),

@@ -5,16 +5,22 @@ import contextlib
 import importlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:  # It loads half of the stack, which most commands do without.
+    from shared.kafka import Kafka
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 database_commands = typer.Typer(no_args_is_help=True, help="Database schemas.")
@@ -121,10 +127,14 @@ def serve(
     service: ServiceName,
     api: Annotated[bool, typer.Option("--api", help="The API alone")] = False,
     worker: Annotated[bool, typer.Option("--worker", help="The worker alone")] = False,
+    settings: Annotated[Path | None, typer.Option(help="A file of NAME=value; the environment goes before it")] = None,
 ) -> None:
     """Run one process of a service, as its environment (IACS_<SERVICE>_…) tells it."""
+    from shared import deployment  # noqa: PLC0415
     from shared.settings import SettingsError  # noqa: PLC0415
 
+    if settings is not None:
+        os.environ.update({**deployment.read(settings), **os.environ})
     try:
         _main_of(service).run(with_api=api or not worker, with_worker=worker or not api)
     except SettingsError as error:
@@ -133,36 +143,70 @@ def serve(
 
 
 @app.command()
+def install(folder: Path) -> None:
+    """Make containers ready (IACS_INSTALLATION_…): secrets into FOLDER/<service>, databases, topics, first contents."""
+    from services import installation  # noqa: PLC0415
+
+    installation.install(folder, installation.InstallationSettings())
+    console.print("Installed: each service has its settings, its database at the newest schema, and its topics.")
+
+
+@app.command()
 def story(
     data: Data = DATA,
     url: Annotated[str | None, typer.Option(help="The product's address, if it was not started here")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Record the telling as a picture")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell the story: an organization, its people and its groups come into being, and each step must hold."""
-    from shared.platform import supervisor  # noqa: PLC0415
+    """Tell the story: organizations, their people and their groups come into being, and each step must hold.
 
-    origin = url or supervisor.status(data)["address"]
+    Weeks pass in it: it moves the clock of everything that was started here, and never back.
+    """
+    origin = url or _origin(data)
     if origin is None:
         errors.print("Nothing is running here: start it with `iacs up`, or name it with --url.")
         raise typer.Exit(2)
-    if not _tell_story(data, origin, as_json=as_json):
+    if not _tell_story(data, origin, as_json=as_json, svg=svg):
         raise typer.Exit(1)
 
 
-def _tell_story(data: Path, origin: str, *, as_json: bool) -> bool:
-    from services.story import Story  # noqa: PLC0415
+def _origin(data: Path) -> str | None:
+    """Return the address of what was started here, if it runs."""
+    from shared.platform import supervisor  # noqa: PLC0415
 
-    quiet = Console(quiet=True) if as_json else console
-    told = Story(origin, _told(data), quiet).tell()
+    found: str | None = supervisor.status(data)["address"]
+    return found
+
+
+def _tell_story(data: Path, origin: str, *, as_json: bool, svg: Path | None = None) -> bool:
+    from services.story import Story  # noqa: PLC0415
+    from shared.settings import SettingsError  # noqa: PLC0415
+
+    teller = Console(quiet=True) if as_json else console
+    if svg is not None:
+        teller = Console(record=True, width=96, force_terminal=True, highlight=False)
+    try:
+        told = Story.at(origin, _told(data), teller).tell()
+    except SettingsError as error:
+        errors.print(
+            f"[red]The story appoints the help desk, so it must be told what the directory is told:[/red]\n{error}"
+        )
+        raise typer.Exit(2) from None
+    if svg is not None:
+        drawn = teller.export_svg(title="iacs story")
+        # Without the fonts that rich would fetch from elsewhere: whoever looks at it has a monospaced one.
+        svg.write_text(re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL), encoding="utf-8")
     if as_json:
         _print_json({"steps": [{"name": s.name, "ok": s.ok, "seconds": round(s.seconds, 3)} for s in told]})
     return all(step.ok for step in told)
 
 
 def _show_addresses(origin: str) -> None:
+    from shared import deployment  # noqa: PLC0415
+
     table = Table("what", "where", title="IACS is ready")
     table.add_row("mail inbox", f"{origin}/mail")
-    for service in ("registration", "approval", "directory", "notification"):
+    for service in deployment.SERVICES:
         table.add_row(f"{service} API", f"{origin}/{service}/docs")
     console.print(table)
     console.print("Try it:")
@@ -199,9 +243,8 @@ def apply_topics(
     """Make the topics that are missing; fail if one that exists is not as decided."""
     from shared import topics  # noqa: PLC0415
 
-    servers = _told(data)["IACS_DIRECTORY_KAFKA_SERVERS"]
     try:
-        made = asyncio.run(topics.apply(servers, partition_count=partitions, replication=replication))
+        made = asyncio.run(topics.apply(_kafka(data), partition_count=partitions, replication=replication))
     except topics.TopicDriftError as error:
         errors.print(f"[red]Topics are not as decided:[/red] {error}")
         raise typer.Exit(1) from None
@@ -229,9 +272,36 @@ def apply_community(file: Path, data: Data = DATA) -> None:
     console.print(f"{community.id} version {community.version} {'applied' if applied else 'was applied already'}.")
 
 
+@community_commands.command("list")
+def list_communities(data: Data = DATA, as_json: AsJson = False) -> None:
+    """List the communities, each with its current version."""
+    from shared import replicas  # noqa: PLC0415
+
+    async def load(tx: Any, _: Any) -> Any:
+        return await replicas.list_communities(tx)
+
+    found = _in_directory(data, load)
+    if as_json:
+        _print_json([it.model_dump(mode="json", include={"id", "version", "name", "open"}) for it in found])
+        return
+    table = Table("id", "version", "name", "takes requests", "roles", "kinds of request", "applications")
+    for it in found:
+        takes = "no" if not it.open else "by invitation" if it.invitation_needed else "yes"
+        counts = (str(len(it.roles)), str(len(it.kinds)), str(len(it.applications)))
+        table.add_row(it.id, str(it.version), it.name, takes, *counts)
+    console.print(table)
+
+
 @community_commands.command("show")
-def show_community(community_id: str = "provider-supplier", data: Data = DATA, as_json: AsJson = False) -> None:
-    """Show the current version of a community: its kinds, and who decides each."""
+def show_community(
+    community_id: str = "provider-supplier",
+    chart: Annotated[bool, typer.Option("--chart", help="The role chart")] = False,
+    role: Annotated[str | None, typer.Option(help="The reference guide of this role")] = None,
+    approvers: Annotated[bool, typer.Option("--approvers", help="The reference guide of approvers")] = False,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Show the current version of a community: its kinds and who decides each, its role chart, or a reference guide."""
     from shared import replicas  # noqa: PLC0415
 
     async def load(tx: Any, _: Any) -> Any:
@@ -241,50 +311,144 @@ def show_community(community_id: str = "provider-supplier", data: Data = DATA, a
     if community is None:
         errors.print(f"There is no community {community_id}.")
         raise typer.Exit(1)
+    if chart or role or approvers:
+        _show_guide(community, role, chart=chart, as_json=as_json)
+        return
     if as_json:
         _print_json(community.model_dump(mode="json"))
         return
     table = Table("request", "gives", "decided by", "then", title=f"{community.name}, version {community.version}")
     names = {role.code: role.name for role in community.roles}
+
+    def told(stages: Any, steps_of: Callable[[Any], Any], between: str) -> str:
+        """Return the roles of each step of these stages."""
+        steps = [step for stage in stages for step in steps_of(stage)]
+        return between.join(" or ".join(names[decider.role] for decider in step) for step in steps)
+
     for kind in community.kinds:
-        stages = " → ".join(" or ".join(names[d.role] for d in stage.deciders) for stage in kind.stages)
-        then = "; ".join(" or ".join(names[d.role] for d in step) for stage in kind.stages for step in stage.fallbacks)
-        table.add_row(kind.name, names[kind.role], stages, then)
+        for rests_on in [path.rests_on for path in kind.paths] or [None]:
+            stages = kind.stages_on(rests_on)
+            table.add_row(
+                f"{kind.name} (as {names[rests_on]})" if rests_on else kind.name,
+                names[kind.role] if kind.role else "an application",
+                told(stages, lambda stage: [stage.deciders], " → "),
+                told(stages, lambda stage: stage.fallbacks, "; "),
+            )
     console.print(table)
 
 
-@operator_commands.command("add-help-desk")
-def add_help_desk(
-    given_name: Annotated[str, typer.Option(prompt=True)],
-    family_name: Annotated[str, typer.Option(prompt=True)],
-    email: Annotated[str, typer.Option(prompt=True)],
-    community: str = "provider-supplier",
-    role: str = "HELP_DESK",
+def _show_guide(community: Any, role: str | None, *, chart: bool, as_json: bool) -> None:
+    """Print what people read of a community: a guide, or the chart."""
+    from services.registration.domain import guide_texts, guides  # noqa: PLC0415
+
+    shown: Any
+    if chart:
+        lines = guides.chart(community)
+        shown, text = [asdict(line) for line in lines], guide_texts.chart_text(community.name, lines)
+    elif role is None:
+        guide = guides.approvers_guide(community)
+        shown, text = asdict(guide), guide_texts.approvers_text(guide)
+    else:
+        of_role = guides.guide(community, role)
+        if of_role is None:
+            errors.print(f"There is no role {role}: {', '.join(each.code for each in community.roles)}.")
+            raise typer.Exit(1)
+        shown, text = asdict(of_role), guide_texts.guide_text(of_role)
+    if as_json:
+        _print_json(shown)
+    else:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+Community = Annotated[str, typer.Option(help="The community's id: see `iacs community list`")]
+Appointed = Annotated[str, typer.Option(help="The code of a role that operators appoint: see `iacs community show`")]
+InApplication = Annotated[str | None, typer.Option(help="The application's code, for a role that is held in one")]
+
+
+@operator_commands.command("appoint")
+def appoint(
+    role: Appointed = "HELP_DESK",
+    community: Community = "provider-supplier",
+    application: InApplication = None,
+    user_id: Annotated[str | None, typer.Option(help="Of a person who has an account already")] = None,
+    given_name: Annotated[str, typer.Option(help="Of a new person")] = "",
+    family_name: Annotated[str, typer.Option(help="Of a new person")] = "",
+    email: Annotated[str, typer.Option(help="Of a new person")] = "",
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Give a person the help desk's role; they get their user ID and a link for the password by mail."""
+    """Give a person the help desk's role, an application owner's or an auditor's.
+
+    A new person gets the user ID and a link for the password by mail.
+    """
     from services.directory import usecases  # noqa: PLC0415
 
-    async def appoint(tx: Any, keys: Any) -> str:
+    if user_id is None and not (given_name and family_name and "@" in email):
+        errors.print("Name the person: --user-id K7MQ42XP, or --given-name, --family-name and --email of a new one.")
+        raise typer.Exit(2)
+
+    async def do(tx: Any, keys: Any) -> str:
         return await usecases.appoint(
             tx,
             keys,
             community_id=community,
             role_code=role,
+            application=application,
+            user_id=user_id,
             given_name=given_name,
             family_name=family_name,
             email=email,
             by=_operator(),
         )
 
-    user_id = _refused_or(lambda: _in_directory(data, appoint))
+    appointed = _refused_or(lambda: _in_directory(data, do))
     if as_json:
-        _print_json({"user_id": user_id})
+        _print_json({"user_id": appointed})
+    elif user_id:
+        console.print(f"{appointed} is {role} now.")
     else:
-        console.print(
-            f"{given_name} {family_name} has the user ID {user_id}; the link for the password is in the mail."
+        console.print(f"{given_name} {family_name} has the user ID {appointed}; the password's link is in the mail.")
+
+
+@operator_commands.command("say-everything")
+def say_everything(data: Data = DATA) -> None:
+    """Publish the directory's full state once more: after Kafka has lost it. Readers who know it change nothing."""
+    from services.directory import usecases  # noqa: PLC0415
+
+    for kind in usecases.KINDS:
+        count, after = 0, None
+
+        async def next_rows(tx: Any, _: Any, kind: str = kind, after: Any = None) -> Any:
+            return await usecases.say_everything(tx, kind, after, by=_operator())
+
+        while (after := _in_directory(data, partial(next_rows, after=after))) is not None:
+            count += 1
+        console.print(f"{kind}: said in {count} steps.")
+
+
+@operator_commands.command("dismiss")
+def dismiss(
+    user_id: Annotated[str, typer.Argument(help="Who holds the role, like K7MQ42XP")],
+    role: Appointed = "HELP_DESK",
+    community: Community = "provider-supplier",
+    application: InApplication = None,
+    data: Data = DATA,
+) -> None:
+    """Take a role that operators appoint from its holder. The account stays."""
+    from services.directory import usecases  # noqa: PLC0415
+
+    async def do(tx: Any, _: Any) -> None:
+        await usecases.dismiss(
+            tx,
+            community_id=community,
+            role_code=role,
+            application=application,
+            user_id=user_id,
+            by=_operator(),
         )
+
+    _refused_or(lambda: _in_directory(data, do))
+    console.print(f"{user_id} is not {role} any more.")
 
 
 @parked_commands.command("list")
@@ -380,11 +544,12 @@ def tail_events(
     from aiokafka.errors import KafkaError  # noqa: PLC0415
 
     from services import tail  # noqa: PLC0415
+    from shared.kafka import Kafka  # noqa: PLC0415
 
-    address = servers or _told(data).get("IACS_DIRECTORY_KAFKA_SERVERS")
-    if address is None:
+    if not servers and "IACS_DIRECTORY_KAFKA_SERVERS" not in _told(data):
         errors.print("Nothing was started here: start it with `iacs up`, or name it with --servers.")
         raise typer.Exit(2)
+    kafka = Kafka(servers) if servers else _kafka(data)
     try:
         names = tail.names(topic or [], with_internal=internal)
     except ValueError as wrong:
@@ -393,7 +558,7 @@ def tail_events(
 
     async def show() -> None:
         following = tail.follow(
-            address,
+            kafka,
             names,
             tail.Wanted(type_part, scope, request),
             from_beginning=from_beginning,
@@ -418,7 +583,7 @@ def tail_events(
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(show())
     except KafkaError as trouble:
-        errors.print(f"[red]Kafka does not answer at {address}:[/red] {type(trouble).__name__}")
+        errors.print(f"[red]Kafka does not answer at {kafka.servers}:[/red] {type(trouble).__name__}")
         raise typer.Exit(1) from None
 
 
@@ -427,10 +592,18 @@ def tail_events(
 
 def _told(data: Path) -> Mapping[str, str]:
     """Return the settings: those of the data folder, unless the environment says otherwise."""
-    from shared.platform import embedded  # noqa: PLC0415
+    from shared import deployment  # noqa: PLC0415
 
-    path = data / embedded.SETTINGS_FILE
-    return {**(embedded.read(path) if path.exists() else {}), **os.environ}
+    path = data / deployment.SETTINGS_FILE
+    return {**(deployment.read(path) if path.exists() else {}), **os.environ}
+
+
+def _kafka(data: Path) -> "Kafka":
+    """Return how Kafka is reached, as the directory is told."""
+    from services.directory.settings import DirectorySettings  # noqa: PLC0415
+    from shared import settings  # noqa: PLC0415
+
+    return settings.load(DirectorySettings, dict(_told(data))).kafka
 
 
 def _preparation() -> Any:
@@ -438,8 +611,10 @@ def _preparation() -> Any:
 
 
 def _main_of(service: str) -> Any:
-    if service not in ("registration", "approval", "directory", "notification"):
-        errors.print(f"There is no service {service}: registration, approval, directory, notification.")
+    from shared import deployment  # noqa: PLC0415
+
+    if service not in deployment.SERVICES:
+        errors.print(f"There is no service {service}: {', '.join(deployment.SERVICES)}.")
         raise typer.Exit(2)
     return importlib.import_module(f"services.{service}.main")
 

@@ -1,4 +1,4 @@
-"""What must be there before the services start: databases at their newest schema, topics, keys, a community.
+"""What must be there before the services start: databases at their newest schema, topics, keys, communities.
 
 Each step finds what an earlier run has made, so that doing it again changes nothing.
 """
@@ -8,33 +8,34 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from services.directory import domain, store, usecases
 from services.directory import main as directory
-from services.directory import usecases
 from services.directory.settings import DirectorySettings
-from shared import migrate, settings, topics
-from shared.contracts import community as rules
+from shared import deployment, migrate, settings, topics
 from shared.contracts.community import Community
+from shared.database import Transaction
 from shared.errors import Refusal
-from shared.platform import embedded
-from shared.platform.stack import Stack
-from shared.replicas import list_communities
+from shared.kafka import Kafka
 
-SERVICES: Sequence[str] = embedded.SERVICES
-SHIPPED = "provider-supplier.toml"
+if TYPE_CHECKING:  # The embedded stack is not there where containers are.
+    from shared.platform.stack import Stack
+
+SERVICES: Sequence[str] = deployment.SERVICES
 
 
-def prepare(stack: Stack, told: Mapping[str, str]) -> None:
+def prepare(stack: "Stack", told: Mapping[str, str]) -> None:
     """Make an embedded stack ready for the services."""
     existing = stack.postgres.databases()
     for service in SERVICES:
         if f"iacs_{service}" not in existing:
             stack.postgres.create_database(f"iacs_{service}")
     upgrade_databases(told)
-    asyncio.run(topics.apply(stack.kafka.servers))
-    asyncio.run(_first_contents(told))
+    asyncio.run(topics.apply(Kafka(stack.kafka.servers)))
+    asyncio.run(first_contents(told))
 
 
 def upgrade_databases(told: Mapping[str, str], services: Sequence[str] = SERVICES) -> None:
@@ -57,21 +58,35 @@ def parse_community(toml: str) -> Community:
     except ValidationError as error:
         found = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
         raise Refusal("community_invalid", "; ".join(found), community_faults=found) from error
-    found = rules.faults(community)
-    if found:
-        raise Refusal("community_invalid", "; ".join(found), community_faults=found)
+    domain.check_community(community, [])
     return community
 
 
-async def _first_contents(told: Mapping[str, str]) -> None:
-    """The first signing key, and the community that the product ships, unless an operator has applied one."""
+def shipped_communities() -> list[Community]:
+    """Return the communities that the product ships, by file name."""
+    folder = files("shared") / "communities"
+    found = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
+    return [parse_community(file.read_text(encoding="utf-8")) for file in found]
+
+
+async def first_contents(told: Mapping[str, str]) -> None:
+    """Make the first signing key, and publish the communities that the product ships."""
     directory_settings = settings.load(DirectorySettings, dict(told))
     database = directory.database(directory_settings)
     try:
         async with database.begin() as tx:
             await usecases.ensure_signing_key(tx, directory.keys(directory_settings))
-            if not await list_communities(tx):
-                shipped = (files("shared") / "communities" / SHIPPED).read_text(encoding="utf-8")
-                await usecases.apply_community(tx, parse_community(shipped), by="installation")
+            await apply_shipped(tx, shipped_communities())
     finally:
         await database.close()
+
+
+async def apply_shipped(tx: Transaction, shipped: Sequence[Community]) -> list[str]:
+    """Publish what is newer than the newest version published; return the ids. What an operator has applied stays."""
+    newer = []
+    for community in shipped:
+        published = [row.version for row in await store.list_versions(tx, community.id)]
+        if community.version > max(published, default=0):
+            await usecases.apply_community(tx, community, by="installation")
+            newer.append(community.id)
+    return newer

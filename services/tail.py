@@ -16,6 +16,7 @@ from rich.text import Text
 
 from shared import envelope, topics
 from shared.envelope import BadRecordError, Envelope
+from shared.kafka import Kafka
 
 _FACTS = (
     "kind",
@@ -107,7 +108,7 @@ def names(asked: Sequence[str], *, with_internal: bool) -> tuple[str, ...]:
 
 
 async def follow(
-    servers: str,
+    kafka: Kafka,
     names: Sequence[str],
     wanted: Wanted,
     *,
@@ -119,9 +120,7 @@ async def follow(
     Calls `on_listening` once nothing that comes can be missed. What cannot be read is yielded too,
     unless only some events are wanted: nobody knows which it was. Raises KafkaError.
     """
-    consumer = AIOKafkaConsumer(
-        *names, bootstrap_servers=servers, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
+    consumer = AIOKafkaConsumer(*names, **kafka.client(), enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         await consumer.start()
         if not from_beginning:

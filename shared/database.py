@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any, cast
+from uuid import UUID
 
 import asyncpg
-from sqlalchemy import CursorResult, Executable, MetaData, event
+from sqlalchemy import CursorResult, Executable, MetaData, Table, bindparam, event, update
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -36,8 +38,11 @@ NAMING = {
 }
 
 STATEMENT_SECONDS = 30
-# A process that stands still, or a machine that vanished, must not keep its locks: others wait for them.
-_NOBODY_WAITS_FOR_EVER = {
+_SESSION = {
+    # A plan is kept as long as its connection. One made while a table was empty would read the whole of it for ever
+    # after, and every query on the way of a request has an index.
+    "enable_seqscan": "off",
+    # A process that stands still, or a machine that vanished, must not keep its locks: others wait for them.
     "idle_in_transaction_session_timeout": "15s",
     "lock_timeout": "10s",
     "tcp_keepalives_idle": "5",
@@ -66,9 +71,13 @@ class Transaction:
     """The asyncpg connection underneath: for the few statements of the hot path."""
     now: datetime
     """Domain time (aware, UTC), the same for all that this transaction does."""
+    real_now: datetime
+    """The real time (aware, UTC), for tokens and their keys: no demonstration moves it."""
     memory: dict[Any, Any]
     """What never changes once it is read (a published community version): kept as long as the database is open."""
     outbox: list[Any] = field(default_factory=list)
+    says: bool = False
+    """Whether something was announced, so that the relay is to be woken."""
     audit: list[Any] = field(default_factory=list)
     after_commit: list[Callable[[], None]] = field(default_factory=list)
     """Called once the commit has held, to wake whoever waits for what it brings. Never a place for effects."""
@@ -76,20 +85,38 @@ class Transaction:
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     ) -> CursorResult[Any]:
-        """Run one SQLAlchemy statement in this transaction."""
+        """Run one SQLAlchemy statement in this transaction.
+
+        One that is built once, with `bindparam` for what changes, costs half of one that is built at each call.
+        """
         return cast("CursorResult[Any]", await self.connection.execute(statement, parameters))
 
-    async def rows(self, statement: Executable) -> Sequence[Any]:
+    async def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """Return all rows of a query."""
-        return (await self.execute(statement)).all()
+        return (await self.execute(statement, parameters)).all()
 
-    async def one(self, statement: Executable) -> Any | None:
+    async def one(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any | None:
         """Return the only row of a query, or None."""
-        return (await self.execute(statement)).one_or_none()
+        return (await self.execute(statement, parameters)).one_or_none()
 
-    async def value(self, statement: Executable) -> Any:
+    async def value(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
         """Return the first column of the only row of a query, or None."""
-        return (await self.execute(statement)).scalar_one_or_none()
+        return (await self.execute(statement, parameters)).scalar_one_or_none()
+
+    async def change(self, table: Table, key: UUID, columns: Mapping[str, Any]) -> Any | None:
+        """Write these columns of the row with this key, and return the row as it then stands; None if it is not there.
+
+        Values, not expressions: the statement is built once for a table and a set of columns.
+        """
+        changed = _change(table, tuple(sorted(columns)))
+        return await self.one(changed, {"key": key, **{f"new_{name}": value for name, value in columns.items()}})
+
+
+@cache
+def _change(table: Table, names: Sequence[str]) -> Executable:
+    (key,) = table.primary_key.columns
+    values = {name: bindparam(f"new_{name}", type_=table.columns[name].type) for name in names}
+    return update(table).where(key == bindparam("key", type_=key.type)).values(values).returning(table)
 
 
 class Database:
@@ -105,12 +132,14 @@ class Database:
     ) -> None:
         self.url = make_url(url).set(drivername="postgresql+asyncpg")
         self.clock = clock
+        self.real_clock: Clock = wall_clock
         self._flush = flush
         self.engine = create_async_engine(
             self.url,
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
+            pool_use_lifo=True,  # The connection with the warmest caches goes first.
             # Transactions are begun on the asyncpg connection, where plain Core and the statements
             # of the hot path meet; SQLAlchemy must not begin one of its own beside it.
             isolation_level="AUTOCOMMIT",
@@ -118,7 +147,7 @@ class Database:
             connect_args={
                 "timeout": 5,
                 "command_timeout": STATEMENT_SECONDS,
-                "server_settings": {"application_name": "iacs", **_NOBODY_WAITS_FOR_EVER},
+                "server_settings": {"application_name": "iacs", **_SESSION},
             },
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_dead_connection)
@@ -151,7 +180,7 @@ class Database:
             assert raw is not None
             try:
                 async with raw.transaction():
-                    tx = Transaction(connection, raw, now=self.clock(), memory=self._memory)
+                    tx = Transaction(connection, raw, now=self.clock(), real_now=self.real_clock(), memory=self._memory)
                     yield tx
                     if tx.outbox or tx.audit:
                         await self._flush(tx)
@@ -159,10 +188,13 @@ class Database:
                 # A statement that is cancelled costs SQLAlchemy its connection.
                 raise_if_cancelled(error)
                 raise
+            except asyncpg.InternalClientError:
+                raw.terminate()  # It would serve nobody again, and may not know yet that it is closed.
+                raise
             finally:
                 if raw.is_closed():
                     await connection.invalidate()
-        if tx.outbox:
+        if tx.says:
             self._wake.set()
         for wake in tx.after_commit:
             wake()
@@ -190,7 +222,7 @@ class Database:
                 if connection is None or connection.is_closed():
                     connection = await self.connect()
                 await connection.execute(f"NOTIFY {WAKE_CHANNEL}")
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
                 log.info("wake-up not sent; the relay polls")
                 await asyncio.sleep(1)
             await asyncio.sleep(WAKE_AT_MOST_EVERY_SECONDS)
@@ -205,18 +237,21 @@ def is_worlds_fault(error: BaseException) -> bool:
         return error.connection_invalidated or (error.orig is not None and is_worlds_fault(error.orig))
     if isinstance(error, asyncpg.InterfaceError):
         return "closed" in str(error)  # Its others are mistakes of ours, like an argument too many.
+    if isinstance(error, asyncpg.InternalClientError):
+        # A server that dies says so unasked; asyncpg then waits for what never comes, on a connection without use.
+        return "cannot switch to" in str(error)
     if isinstance(error, (OSError, TimeoutError, PoolTimeoutError, DisconnectionError, *_STALE_PLANS)):
         return True
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     return isinstance(state, str) and state.startswith(_WORLD)
 
 
-def raise_if_cancelled(error: BaseException) -> None:
-    """Raise CancelledError in place of `error` if this task has been told to end.
+def raise_if_cancelled(error: BaseException | None = None) -> None:
+    """Raise CancelledError, in place of `error`, if this task has been told to end.
 
     When a transaction is cancelled and its connection dies, asyncpg's rollback fails, and that failure takes
-    the place of the cancellation. Seen as trouble around us it would be waited out, and who cancelled would
-    wait for ever.
+    the place of the cancellation; and what waits within a library may take it for its own, and answer. Seen as
+    trouble around us, or as an answer, it would be lost, and who cancelled would wait for ever.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():

@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from shared import database, envelope, telemetry, topics
@@ -24,7 +24,7 @@ from shared.contracts.base import Event, State
 from shared.database import Database, Transaction
 from shared.envelope import BadRecordError, Envelope
 from shared.ids import new_id
-from shared.tables import parked
+from shared.tables import inbox, parked
 
 log = telemetry.logger(__name__)
 
@@ -130,6 +130,11 @@ class Handlers:
     def state_topics(self) -> list[str]:
         """Those of them that carry state."""
         return [name for name in self.topics if topics.BY_NAME[name].is_state]
+
+    @property
+    def event_types(self) -> frozenset[str]:
+        """The types of the events that these handlers do something about."""
+        return frozenset(self._events)
 
     def read(self, record: KafkaRecord) -> _Item:
         """Read one record as far as it can be read. Never raises."""
@@ -294,8 +299,8 @@ class Delivery:
         for_effect: list[_Item] = []
         for item in items:
             if item.fault:
-                await self._park(tx, item, "parked", item.fault)
-                if item.is_event and item.subject:
+                is_open = await self._park(tx, item, "parked", item.fault)
+                if is_open and item.is_event and item.subject:
                     held.add(item.subject)
             elif not item.is_known:
                 telemetry.events_handled.labels(item.envelope.type if item.envelope else "?", "unknown").inc()
@@ -358,9 +363,10 @@ class Delivery:
         )
         return {row["event_id"] for row in rows}
 
-    async def _park(self, tx: Transaction, item: _Item, state: str, error: str) -> None:
+    async def _park(self, tx: Transaction, item: _Item, state: str, error: str) -> bool:
+        """Set a record aside, once however often it comes. False if an operator has resolved it already."""
         record = item.record
-        await tx.execute(
+        made = await tx.execute(
             insert(parked)
             .values(
                 id=new_id(),
@@ -368,6 +374,7 @@ class Delivery:
                 topic=record.topic,
                 partition=record.partition,
                 offset=record.offset,
+                digest=_digest(record),
                 key=record.key,
                 headers=[
                     # A name with a NUL is a fault, but JSON in PostgreSQL cannot hold it.
@@ -383,6 +390,16 @@ class Delivery:
             .on_conflict_do_nothing()
         )
         telemetry.events_handled.labels(item.envelope.type if item.envelope else "?", state).inc()
+        if made.rowcount:
+            return True
+        same = and_(
+            parked.c.consumer == self._handlers.consumer,
+            parked.c.topic == record.topic,
+            parked.c.partition == record.partition,
+            parked.c.offset == record.offset,
+            parked.c.digest == _digest(record),
+        )
+        return bool(await tx.value(select(exists().where(same, parked.c.resolved_at.is_(None)))))
 
     async def _note_progress(self, tx: Transaction, items: Sequence[_Item]) -> None:
         nexts: dict[tuple[str, int], int] = {}
@@ -403,6 +420,15 @@ class Delivery:
         )
 
 
+def _digest(record: Any) -> bytes:
+    """Return what tells one record from another that stands at the same offset."""
+    parts = [record.key, record.value, *(part for name, raw in record.headers for part in (name.encode(), raw))]
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(b"-" if part is None else b"%d:" % len(part) + part)
+    return digest.digest()
+
+
 async def list_parked(tx: Transaction, *, consumer: str | None = None) -> Sequence[Any]:
     """Return what waits for an operator, oldest first."""
     query = select(parked).where(parked.c.resolved_at.is_(None)).order_by(parked.c.id)
@@ -415,8 +441,20 @@ async def show_parked(tx: Transaction, parked_id: UUID) -> Any | None:
 
 
 async def discard(tx: Transaction, parked_id: UUID, *, by: str) -> bool:
-    """Give a parked record up for good; those behind it are to be replayed. False if it is not parked."""
-    return (await tx.execute(_resolved(parked_id, "discarded", by))).rowcount == 1
+    """Give a parked record up for good, however often it is delivered again; False if it is not parked.
+
+    Those behind it are to be replayed.
+    """
+    if (await tx.execute(_resolved(parked_id, "discarded", by))).rowcount == 0:
+        return False
+    row = await tx.one(select(parked).where(parked.c.id == parked_id))
+    assert row is not None, "it was resolved just now"
+    for name, raw in row.headers:
+        if name == "ce_id" and raw is not None:
+            event_id = base64.b64decode(raw).decode(errors="replace").replace("\0", "\ufffd")
+            seen = insert(inbox).values(consumer=row.consumer, event_id=event_id, topic=row.topic)
+            await tx.execute(seen.on_conflict_do_nothing())
+    return True
 
 
 def _resolved(parked_id: UUID, state: str, by: str) -> Any:

@@ -17,6 +17,7 @@ ScopeId = NewType("ScopeId", UUID)
 PlaceId = NewType("PlaceId", UUID)
 """Where a role is held: an organization, group, practitioner record, application or community."""
 AssignmentId = NewType("AssignmentId", UUID)
+EntitlementId = NewType("EntitlementId", UUID)
 EventId = NewType("EventId", UUID)
 DocumentId = NewType("DocumentId", UUID)
 
@@ -31,6 +32,16 @@ def new_id() -> UUID:
 def assignment_id(request_id: RequestId, role: str) -> AssignmentId:
     """Return the id of the role assignment that `request_id` leads to. Source: domain 7."""
     return AssignmentId(uuid5(request_id, role))
+
+
+def entitlement_id(request_id: RequestId) -> EntitlementId:
+    """Return the id of the entitlement that `request_id` leads to: one, however often it is applied."""
+    return EntitlementId(uuid5(request_id, "entitlement"))
+
+
+def application_place(community_id: str, application: str) -> PlaceId:
+    """Return the id under which an application of a community is a place where roles are held (its owners)."""
+    return PlaceId(uuid5(_NAMES, f"application:{community_id}:{application}"))
 
 
 def community_place(community_id: str) -> PlaceId:

@@ -43,11 +43,16 @@ def operation_id(route: APIRoute) -> str:
 
 
 def completed(
-    document: dict[str, Any], problem: type[BaseModel], *, malformed: Mapping[str, Any], too_large: Mapping[str, Any]
+    document: dict[str, Any],
+    problem: type[BaseModel],
+    *,
+    malformed: Mapping[str, Any],
+    invalid: Mapping[str, Any],
+    too_large: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the document with what FastAPI does not know.
 
-    `malformed` and `too_large` tell what a call gets that cannot be read, or carries too much.
+    `malformed`, `invalid` and `too_large` tell what a call gets that cannot be read, does not fit or carries too much.
     """
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schema = problem.model_json_schema(ref_template=_REF)
@@ -58,7 +63,9 @@ def completed(
         for operation in operations.values():
             operation["summary"], operation["description"] = _summary(operation.get("description", ""))
             if any(_FASTAPIS_OWN[0] in str(answer) for answer in operation["responses"].values()):
-                operation["responses"]["422"] = dict(malformed)
+                operation["responses"]["422"] = dict(invalid)
+            if "requestBody" in operation or "parameters" in operation:
+                operation["responses"].setdefault("400", dict(malformed))
             if "requestBody" in operation:
                 operation["responses"].setdefault("413", dict(too_large))
     return document

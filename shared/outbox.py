@@ -1,7 +1,8 @@
 """How a service says something: rows that commit with the effect, and leave for Kafka afterwards.
 
 `announce` and `publish_state` only gather; `flush`, called once before the commit, writes what was
-announced and recorded in one statement. `shared/relay.py` takes it from there.
+announced and recorded in one statement, unless a statement of the hot path has taken it along before.
+`shared/relay.py` takes it from there.
 """
 
 import json
@@ -79,9 +80,16 @@ async def resend(tx: Transaction, event_id: UUID, *, at_most: int) -> Resent:
 
 async def flush(tx: Transaction) -> None:
     """Write what the transaction has announced and recorded, in one statement."""
-    said, acts = tx.outbox, tx.audit
-    await tx.raw.execute(
-        _FLUSH,
+    await tx.raw.execute(_FLUSH, *gathered(tx))
+
+
+def gathered(tx: Transaction) -> tuple[Any, ...]:
+    """Take what the transaction has announced and recorded so far: the values of what `writing` writes."""
+    said, acts = tuple(tx.outbox), tuple(tx.audit)
+    tx.outbox.clear()
+    tx.audit.clear()
+    tx.says |= bool(said)
+    return (
         tx.now,
         [s.id for s in said],
         [s.topic for s in said],
@@ -103,6 +111,30 @@ async def flush(tx: Transaction) -> None:
     )
 
 
+def writing(first: int) -> str:
+    """Return two CTEs, `said` and `noted`, for a statement that writes what was `gathered` beside rows of its own.
+
+    Their parameters are numbered from `first`. The hot path has one statement for everything that it writes.
+    """
+    n = [f"${first + offset}" for offset in range(18)]
+    return f"""
+    said AS (
+      INSERT INTO outbox (id, topic, key, scope_id, type, subject, correlation_id, causation_id, traceparent,
+                          entity_version, body, time)
+      SELECT *, {n[0]}::timestamptz
+      FROM unnest({n[1]}::uuid[], {n[2]}::text[], {n[3]}::text[], {n[4]}::uuid[], {n[5]}::text[], {n[6]}::text[],
+                  {n[7]}::uuid[], {n[8]}::uuid[], {n[9]}::text[], {n[10]}::bigint[], {n[11]}::text[])
+    ), noted AS (
+      INSERT INTO audit (id, actor, act, subject, scope_id, detail, at)
+      SELECT *, {n[0]}::timestamptz
+      FROM unnest({n[12]}::uuid[], {n[13]}::text[], {n[14]}::text[], {n[15]}::text[], {n[16]}::uuid[], {n[17]}::jsonb[])
+    )
+    """  # noqa: S608 - names and numbers of ours.
+
+
+_FLUSH: Any = f"WITH {writing(1)} SELECT"
+
+
 def _said(record: Event | State, *, scope: UUID, subject: UUID | str, key: UUID | str, version: int | None) -> Said:
     body = record.model_dump_json()
     assert len(body.encode()) <= MAXIMUM_BODY_BYTES, f"{record.wire} is too large for its topic"
@@ -120,17 +152,3 @@ def _said(record: Event | State, *, scope: UUID, subject: UUID | str, key: UUID 
         entity_version=version,
         body=body,
     )
-
-
-_FLUSH: Any = """
-WITH said AS (
-  INSERT INTO outbox (id, topic, key, scope_id, type, subject, correlation_id, causation_id, traceparent,
-                      entity_version, body, time)
-  SELECT *, $1::timestamptz
-  FROM unnest($2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::uuid[], $9::uuid[],
-              $10::text[], $11::bigint[], $12::text[])
-)
-INSERT INTO audit (id, actor, act, subject, scope_id, detail, at)
-SELECT *, $1::timestamptz
-FROM unnest($13::uuid[], $14::text[], $15::text[], $16::text[], $17::uuid[], $18::jsonb[])
-"""

@@ -23,6 +23,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
 from shared import database, envelope, telemetry, topics
+from shared.kafka import Kafka
 
 log = telemetry.logger(__name__)
 
@@ -46,11 +47,11 @@ class Relay:
     """Sends what one service says. `run` leads whenever no other process does, until cancelled."""
 
     def __init__(
-        self, service: str, db: database.Database, servers: str, *, partition_count: int = topics.PARTITION_COUNT
+        self, service: str, db: database.Database, kafka: Kafka, *, partition_count: int = topics.PARTITION_COUNT
     ) -> None:
         self._service = service
         self._db = db
-        self._servers = servers
+        self._kafka = kafka
         self._partition_count = partition_count
         self._topics = [topic for topic in topics.TOPICS if topic.owner == service]
         self._highest: dict[tuple[str, int], int] = {}
@@ -70,6 +71,7 @@ class Relay:
                 OSError,
                 asyncpg.PostgresError,
                 asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
                 TimeoutError,
             ) as error:
                 database.raise_if_cancelled(error)
@@ -102,14 +104,16 @@ class Relay:
             await connection.add_listener(database.WAKE_CHANNEL, lambda *_: self._wake.set())
             await self._send_while_all_is_well(connection, lost)
         finally:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            with suppress(
+                OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError
+            ):
                 await connection.close(timeout=2)
 
     async def _send_while_all_is_well(self, connection: Any, lost: asyncio.Event) -> None:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._servers, acks="all", enable_idempotence=True, request_timeout_ms=10_000
+            **self._kafka.client(), acks="all", enable_idempotence=True, request_timeout_ms=10_000
         )
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(**self._kafka.client(), enable_auto_commit=False)
         try:
             await producer.start()
             await consumer.start()
@@ -136,16 +140,17 @@ class Relay:
                         looked_at = time.monotonic()
                 if not rows:
                     rows, order = await _number(connection, order)
-                telemetry.outbox_unsent.set(len(rows))
                 if rows:
                     await _unless(lost, self._send(connection, producer, counts, rows))
                 else:
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+                        async with asyncio.timeout(POLL_SECONDS):
+                            await self._wake.wait()
         finally:
             await _abandon(producer)
             with suppress(KafkaError, OSError, TimeoutError):
-                await asyncio.wait_for(consumer.stop(), 5)
+                async with asyncio.timeout(5):
+                    await consumer.stop()
 
     async def _send(
         self, connection: Any, producer: AIOKafkaProducer, counts: Mapping[str, int], rows: Sequence[Row]
@@ -270,7 +275,8 @@ async def _abandon(producer: AIOKafkaProducer) -> None:
         sender.sender_task.cancel()
         await asyncio.wait({sender.sender_task}, timeout=GRACE_SECONDS)
     with suppress(KafkaError, OSError, TimeoutError):
-        await asyncio.wait_for(producer.client.close(), GRACE_SECONDS)
+        async with asyncio.timeout(GRACE_SECONDS):
+            await producer.client.close()
 
 
 async def _numbered(connection: Any) -> list[Row]:

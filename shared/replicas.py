@@ -1,15 +1,17 @@
-"""The two replicas that every service keeps alike: token keys and communities.
+"""Replicas of what the directory says is true: each service keeps what it needs in its own database.
 
-Each is fed from the directory's state topic and answered from the service's own database, so a
-service judges and verifies with the directory down.
+They are fed from the state topics and guarded by version, so a service judges and verifies with the directory down,
+and which record comes first never matters. Token keys and communities are kept alike by all.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Table, Text, func, select, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
+from shared.contracts.base import State
 from shared.contracts.community import Community
 from shared.contracts.directory import CommunityState, TokenKeyState
 from shared.database import Transaction
@@ -47,6 +49,59 @@ def follow(handle: Handlers) -> None:
             await tx.execute(newer(insert(community), community, "record_version").values(rows))
 
 
+GONE = "deleted"
+"""The status of what the directory has deleted. Its row and version stay: an older record must not bring it back."""
+
+S = TypeVar("S", bound=State)
+
+
+def keep(
+    handle: Handlers,
+    body: type[S],
+    table: Table,
+    then: Callable[[Transaction, Sequence[S]], Awaitable[None]] | None = None,
+    **renamed: str,
+) -> None:
+    """Register the handler that keeps one row of `table` for each entity of a state topic.
+
+    The table has the entity's id as its key, and a `version`. Every other column takes the field of its own name, or
+    the one that `renamed` says (column=field). `then` is called in the same transaction with what is true now.
+    """
+    (key,) = table.primary_key.columns
+    save = newer(insert(table), table, "version")
+    fields = {column.name: renamed.get(column.name, column.name) for column in table.columns}
+    del fields[key.name], fields["version"]
+
+    @handle.state(body)
+    async def changed(tx: Transaction, changes: Sequence[Change[S]]) -> None:
+        rows = [
+            {
+                key.name: UUID(change.entity_id),
+                "version": change.version,
+                **{column: getattr(change.now, field) for column, field in fields.items()},
+            }
+            for change in changes
+            if change.now is not None
+        ]
+        if rows:
+            # One order for everybody: two workers that save the same rows never wait for each other in a circle.
+            ordered = sorted(rows, key=lambda row: str(row[key.name]))
+            await tx.execute(save, ordered)
+        for change in changes:
+            if change.now is None:
+                same = (key == UUID(change.entity_id)) & (table.c.version < change.version)
+                await tx.execute(update(table).where(same).values(version=change.version, **_blank(table, fields)))
+        if then is not None and rows:
+            await then(tx, [change.now for change in changes if change.now is not None])
+
+
+def _blank(table: Table, columns: Iterable[str]) -> dict[str, object]:
+    """Return what stands in the row of a deleted entity: its status, or no personal data where it has none."""
+    if "status" in table.columns:
+        return {"status": GONE}
+    return {name: "" for name in columns if isinstance(table.c[name].type, Text)}
+
+
 def newer(statement: Any, table: Any, version: str) -> Any:
     """Make an insert replace the row it meets, if that row's version is lower."""
     keys = [column.name for column in table.primary_key]
@@ -69,7 +124,7 @@ async def load_community(tx: Transaction, community_id: str, version: int | None
             select(community.c.definition).where(community.c.id == community_id, community.c.version == version)
         )
         if definition is not None:
-            known = tx.memory[community_id, version] = Community.model_validate(definition)
+            known = tx.memory[community_id, version] = _community(definition)
     return known
 
 
@@ -81,4 +136,9 @@ async def list_communities(tx: Transaction) -> list[Community]:
         .where(community.c.current)
         .order_by(community.c.id, community.c.version.desc())
     )
-    return [Community.model_validate(row.definition) for row in rows]
+    return [_community(row.definition) for row in rows]
+
+
+def _community(definition: Any) -> Community:
+    # A file with an unknown word is a fault; a definition with one comes from a directory younger than this reader.
+    return Community.model_validate(definition, extra="ignore")

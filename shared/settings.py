@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared.kafka import Kafka, Mechanism, Protocol
+
 _KEY_BYTES = 32
 
 
@@ -60,16 +62,27 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    profile: Literal["embedded", "production"] = "production"
+    profile: Literal["embedded", "production"] = Field(
+        default="production", description="Production refuses what only a demonstration may do"
+    )
     database_url: SecretStr = Field(description="postgresql://user:password@host:port/database")
-    database_pool_size: int = Field(default=10, ge=2, le=100)
+    database_pool_size: int = Field(
+        default=10, ge=2, le=100, description="Connections of one process, besides two for the relay and its wake-up"
+    )
     kafka_servers: str = Field(description="host:port[,host:port]")
-    api_host: str = "127.0.0.1"
-    api_port: int = Field(ge=1, le=65535)
+    kafka_security_protocol: Protocol = Field(default="PLAINTEXT", description="SSL or SASL_SSL in production")
+    kafka_sasl_mechanism: Mechanism = Field(default="SCRAM-SHA-512", description="With SASL_SSL")
+    kafka_user: str = Field(default="", description="With SASL_SSL")
+    kafka_password: SecretStr = Field(default=SecretStr(""), description="With SASL_SSL")
+    kafka_ca_file: str | None = Field(default=None, description="PEM; the system's authorities without it")
+    kafka_certificate_file: str | None = Field(default=None, description="PEM, for mutual TLS")
+    kafka_key_file: str | None = Field(default=None, description="PEM, of that certificate")
+    api_host: str = Field(default="127.0.0.1", description="The address to listen on")
+    api_port: int = Field(ge=1, le=65535, description="A worker alone answers health and metrics there")
     public_url: str = Field(description="The one origin that people and programs use, like https://iacs.example")
     secret_key: Key = Field(description="Seals cursors and this service's own tokens")
     clock_file: Path | None = Field(default=None, description="Offset of the domain clock; embedded profile only")
-    log_json: bool = True
+    log_json: bool = Field(default=True, description="One JSON object a line on stderr; else lines for people")
 
     @model_validator(mode="after")
     def _production_is_strict(self) -> "Settings":
@@ -78,7 +91,25 @@ class Settings(BaseSettings):
                 raise ValueError("clock_file is for the embedded profile alone")
             if self.public_url.startswith("http://"):
                 raise ValueError("public_url must be https in production")
+            if self.kafka_security_protocol == "PLAINTEXT":
+                raise ValueError("kafka_security_protocol must be SSL or SASL_SSL in production")
+        if self.kafka_security_protocol == "SASL_SSL" and not (self.kafka_user and self.kafka_password):
+            raise ValueError("kafka_user and kafka_password are needed with SASL_SSL")
         return self
+
+    @property
+    def kafka(self) -> Kafka:
+        """How Kafka is reached."""
+        return Kafka(
+            self.kafka_servers,
+            self.kafka_security_protocol,
+            self.kafka_sasl_mechanism,
+            self.kafka_user,
+            self.kafka_password.get_secret_value(),
+            self.kafka_ca_file,
+            self.kafka_certificate_file,
+            self.kafka_key_file,
+        )
 
 
 T = TypeVar("T", bound=Settings)

@@ -61,9 +61,16 @@ outbox = Table(
         "sending_order",
         postgresql_where=text("sent_at IS NULL AND sending_order IS NOT NULL"),
     ),
-    Index("ix_outbox_sending_order", "sending_order"),
-    Index("ix_outbox_receipt", "topic", "sent_partition", "sent_offset"),
-    Index("ix_outbox_sent_at", "sent_at"),
+    # None of these holds what was only just said: whoever waits for the commit pays for two indexes and no more.
+    Index("ix_outbox_sending_order", "sending_order", postgresql_where=text("sending_order IS NOT NULL")),
+    Index(
+        "ix_outbox_receipt",
+        "topic",
+        "sent_partition",
+        "sent_offset",
+        postgresql_where=text("sent_partition IS NOT NULL"),
+    ),
+    Index("ix_outbox_sent_at", "sent_at", postgresql_where=text("sent_at IS NOT NULL")),
 )
 
 outbox_source = Table(
@@ -109,6 +116,8 @@ parked = Table(
     Column("topic", Text, nullable=False),
     Column("partition", Integer, nullable=False),
     Column("offset", BigInteger, nullable=False),
+    # Of key, headers and value: after a cut of the log another record can come to stand at the same offset.
+    Column("digest", LargeBinary, nullable=False),
     Column("key", LargeBinary),
     Column("headers", JSONB, nullable=False),
     Column("value", LargeBinary),
@@ -122,7 +131,7 @@ parked = Table(
     CheckConstraint("state IN ('parked', 'waiting', 'replayed', 'discarded')", name="state_known"),
     CheckConstraint("(resolved_at IS NULL) = (state IN ('parked', 'waiting'))", name="resolved_whole"),
     # The same record is parked once, however often it is delivered.
-    Index("uq_parked_origin", "consumer", "topic", "partition", "offset", unique=True),
+    Index("uq_parked_origin", "consumer", "topic", "partition", "offset", "digest", unique=True),
     Index("ix_parked_open", "consumer", "subject", postgresql_where=text("resolved_at IS NULL")),
 )
 

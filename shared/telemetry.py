@@ -116,6 +116,7 @@ def _tell_exception(_: Any, __: str, line: Any) -> Any:
 # What operators watch. Names follow Prometheus' conventions; each says itself what it counts.
 events_sent = Counter("iacs_outbox_sent_total", "Records acknowledged by Kafka", ["topic"])
 outbox_unsent = Gauge("iacs_outbox_unsent", "Records that wait to be sent")
+outbox_age_seconds = Gauge("iacs_outbox_age_seconds", "Since the oldest record that waits to be sent was said")
 events_handled = Counter("iacs_events_total", "Records read, by outcome", ["type", "outcome"])
 event_lag = Histogram(
     "iacs_event_lag_seconds",
@@ -123,5 +124,5 @@ event_lag = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600),
 )
 parked_records = Gauge("iacs_parked", "Records that wait for an operator")
-broker_reachable = Gauge("iacs_broker_reachable", "1 while the relay can reach Kafka")
+broker_reachable = Gauge("iacs_broker_reachable", "1 while this process leads the relay and reaches Kafka")
 request_seconds = Histogram("iacs_http_seconds", "Time to answer", ["operation", "status"])

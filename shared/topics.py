@@ -14,10 +14,12 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from shared.contracts import approval, directory, notification, registration
+from shared.kafka import Kafka
 
 PARTITION_COUNT = 12
 
 _KEPT_DELETED = timedelta(days=90)
+_COPIES_THAT_OUTLIVE_ONE = 3
 _EXISTS = 36
 """Kafka's code for "already exists": somebody else has made it since we looked."""
 _NOT_YET = (3, 5)
@@ -52,6 +54,14 @@ class Topic:
             }
         return {"cleanup.policy": "delete", "retention.ms": _ms(self.kept), "max.message.bytes": "131072"}
 
+    def settings_with(self, replication: int) -> dict[str, str]:
+        """Return the settings of the topic when it has so many copies.
+
+        With three an acknowledged record lies on two brokers at least, so that the loss of any one loses nothing, and
+        with any one away records are still taken.
+        """
+        return self.settings | ({"min.insync.replicas": "2"} if replication >= _COPIES_THAT_OUTLIVE_ONE else {})
+
 
 TOPICS: tuple[Topic, ...] = (
     Topic(registration.TOPIC, "registration", timedelta(days=30), public=False),
@@ -71,14 +81,14 @@ class TopicDriftError(Exception):
 
 
 async def apply(
-    servers: str, wanted: Sequence[Topic] = TOPICS, *, partition_count: int = PARTITION_COUNT, replication: int = 1
+    kafka: Kafka, wanted: Sequence[Topic] = TOPICS, *, partition_count: int = PARTITION_COUNT, replication: int = 1
 ) -> list[str]:
     """Make the topics that are missing and return their names.
 
     Raises TopicDriftError when an existing one differs: a changed partition count would send an
-    organization's later events to another partition, out of order.
+    organization's later events to another partition, out of order. More copies than asked for are no difference.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    admin = AIOKafkaAdminClient(**kafka.client())
     await admin.start()
     try:
         existing = set(await admin.list_topics())
@@ -86,7 +96,10 @@ async def apply(
         made: list[str] = []
         if missing:
             answer = await admin.create_topics(
-                [NewTopic(topic.name, partition_count, replication, topic_configs=topic.settings) for topic in missing]
+                [
+                    NewTopic(topic.name, partition_count, replication, topic_configs=topic.settings_with(replication))
+                    for topic in missing
+                ]
             )
             made = [name for name, code, _ in answer.topic_errors if code == 0]
             failed = [f"{name}: {text}" for name, code, text in answer.topic_errors if code not in (0, _EXISTS)]
@@ -95,7 +108,7 @@ async def apply(
             await _until_known(admin, [topic.name for topic in missing])
         present = [topic for topic in wanted if topic.name not in made]
         if present:
-            await _refuse_drift(admin, present, partition_count)
+            await _refuse_drift(admin, present, partition_count, replication)
         return made
     finally:
         await admin.close()
@@ -109,13 +122,18 @@ async def _until_known(admin: AIOKafkaAdminClient, names: list[str]) -> None:
         await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
 
-async def _refuse_drift(admin: AIOKafkaAdminClient, present: list[Topic], partition_count: int) -> None:
+async def _refuse_drift(
+    admin: AIOKafkaAdminClient, present: list[Topic], partition_count: int, replication: int
+) -> None:
     differences: list[str] = []
     for found in await admin.describe_topics([topic.name for topic in present]):
         count = len(found["partitions"])
         if count != partition_count:
             differences.append(f"{found['topic']}: {count} partitions instead of {partition_count}")
-    decided = {topic.name: topic.settings for topic in present}
+        copies = min(len(partition["replicas"]) for partition in found["partitions"])
+        if copies < replication:
+            differences.append(f"{found['topic']}: {copies} copies of a partition instead of {replication}")
+    decided = {topic.name: topic.settings_with(replication) for topic in present}
     resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in present]
     for answer in await admin.describe_configs(resources):
         for _, _, _, name, entries in answer.resources:

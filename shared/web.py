@@ -1,12 +1,10 @@
 """The HTTP edge that all services share: problem details, who calls, paging, health, metrics.
 
-The only place that knows status codes, and with `delivery` and `worker` one of three that catch
-broadly. Source: RFC 9457, RFC 9110 (conditional requests), standards 7.
+The only place that knows status codes. Source: RFC 9457, RFC 9110 (conditional requests), standards 7.
 """
 
 import json
 import re
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Generic, TypeVar
@@ -16,26 +14,32 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_jsonable_python
 from sqlalchemy import select, text
 from sqlalchemy.exc import ProgrammingError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import Match
+from starlette.types import Scope
 
 from shared import database, openapi, secrets, telemetry
 from shared.database import Database
+from shared.edge import Edge
 from shared.errors import CATALOGUE, Family, FieldFault, Refusal
 from shared.ids import PersonId
+from shared.shortcut import Shortcut, Shortcuts
 from shared.tables import replica
 from shared.tokens import Caller, NotAToken, Verifier
 from shared.ui import assets, environment, reference, security
-from shared.ui.page import Shell
+from shared.ui.page import ErrorPage, ErrorsPage, Shell
 
 log = telemetry.logger(__name__)
 
 STATUS: Mapping[Family, int] = {
+    Family.MALFORMED: 400,
     Family.UNAUTHENTICATED: 401,
     Family.FORBIDDEN: 403,
     Family.NOT_FOUND: 404,
+    Family.NOT_ALLOWED: 405,
     Family.CONFLICT: 409,
     Family.STALE: 412,
     Family.TOO_LARGE: 413,
@@ -45,10 +49,10 @@ STATUS: Mapping[Family, int] = {
     Family.BROKEN: 500,
     Family.UNAVAILABLE: 503,
 }
-ERROR_PAGES = "https://iacs.example/errors/"
+ERROR_PAGES = "/errors/"
 PROBLEM = "application/problem+json"
-MAXIMUM_BODY_BYTES = 64 * 1024
 _CURSOR_LIVES_SECONDS = 24 * 3600
+_A_CURSOR = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJbXSJ9.c2VhbGVk"
 
 ACCESS_TOKEN = openapi.Bearer(
     "access_token",
@@ -74,10 +78,10 @@ class Page(View, Generic[T]):
     """One page of a list. `next_cursor` is absent on the last; a cursor is good for this caller and query alone."""
 
     items: list[T]
-    next_cursor: str | None = Field(default=None, examples=["eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJbXSJ9.c2VhbGVk"])
+    next_cursor: str | None = Field(default=None, examples=[_A_CURSOR])
 
 
-Cursor = Annotated[str | None, Query(description="The `next_cursor` of the page before")]
+Cursor = Annotated[str | None, Query(description="The `next_cursor` of the page before", examples=[_A_CURSOR])]
 
 
 class FaultView(View):
@@ -113,13 +117,14 @@ def problem(refusal: Refusal) -> JSONResponse:
     }
     if refusal.faults:
         content["errors"] = [{"pointer": f.pointer, "rule": f.rule, "example": f.example} for f in refusal.faults]
-    content |= {name: value for name, value in refusal.facts.items() if name != "retry_after_seconds"}
+    facts = {name: value for name, value in refusal.facts.items() if name != "retry_after_seconds"}
+    content |= to_jsonable_python(facts, fallback=str)  # Moments as RFC 3339 has them, not as Python prints them.
     headers = {"cache-control": "no-store"}
     if refusal.entry.family is Family.UNAUTHENTICATED:
         headers["www-authenticate"] = 'Bearer error="invalid_token"'
     if refusal.entry.family in (Family.TOO_MANY, Family.UNAVAILABLE):
         headers["retry-after"] = str(refusal.facts.get("retry_after_seconds", 5))
-    return JSONResponse(json.loads(json.dumps(content, default=str)), status, headers, PROBLEM)
+    return JSONResponse(content, status, headers, PROBLEM)
 
 
 def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
@@ -193,6 +198,13 @@ class Cursors:
             lives_seconds=_CURSOR_LIVES_SECONDS,
         )
 
+    def behind(self, purpose: str, found: Sequence[T], limit: int, at: Callable[[T], Sequence[object]]) -> str | None:
+        """Return the cursor that goes on behind the first `limit` of what was found, if there is more.
+
+        `at` tells where in its list an item stands.
+        """
+        return self.seal(purpose, *at(found[limit - 1])) if len(found) > limit else None
+
     def read(self, purpose: str, cursor: str | None) -> list[str] | None:
         """Return the position that a cursor holds; None without one. Raises field_invalid."""
         if not cursor:
@@ -212,15 +224,20 @@ def identified(verifier: Verifier) -> Callable[..., Awaitable[Caller | None]]:
     async def caller(authorization: Annotated[str | None, Depends(ACCESS_TOKEN)]) -> Caller | None:
         if authorization is None:
             return None
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Refusal("unauthenticated")
-        try:
-            return await verifier.caller(token.strip())
-        except NotAToken:
-            raise Refusal("unauthenticated") from None
+        return await caller_of(verifier, authorization)
 
     return caller
+
+
+async def caller_of(verifier: Verifier, authorization: str) -> Caller:
+    """Return who calls, by the Authorization header. Raises unauthenticated."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Refusal("unauthenticated")
+    try:
+        return await verifier.caller(token.strip())
+    except NotAToken:
+        raise Refusal("unauthenticated") from None
 
 
 def signed_in(verifier: Verifier) -> Callable[..., Awaitable[PersonId]]:
@@ -243,7 +260,8 @@ class _Application(FastAPI):
             self.openapi_schema = openapi.completed(
                 super().openapi(),
                 Problem,
-                malformed=responses("field_invalid")[422],
+                malformed=responses("malformed")[400],
+                invalid=responses("field_invalid")[422],
                 too_large=responses("too_large")[413],
             )
         return self.openapi_schema
@@ -258,11 +276,12 @@ def build(
     needs_replicas: Sequence[str] = (),
     is_alive: Callable[[], bool] = lambda: True,
     larger_bodies: Mapping[str, int] | None = None,
+    shortcuts: Sequence[Shortcut] = (),
 ) -> FastAPI:
     """Return the application of one service, everything below /<service>.
 
     `needs_replicas` are the state topics without which it would answer wrongly; `larger_bodies` maps
-    patterns of whole paths to how many bytes may be sent there.
+    patterns of whole paths to how many bytes may be sent there; `shortcuts` lead past the framework.
     """
 
     @asynccontextmanager
@@ -286,9 +305,11 @@ def build(
     app.include_router(_operations(db, needs_replicas, is_alive), prefix=base)
     if routers:
         app.include_router(_reference(app, f"{base}/static"), prefix=base)
+        app.include_router(_error_pages(f"{base}/static"))
         app.mount(f"{base}/static", assets.static_files())
     _answer_errors(app)
-    app.add_middleware(_Edge, service=service, larger_bodies=larger_bodies or {})
+    app.add_middleware(Shortcuts, shortcuts=shortcuts)
+    app.add_middleware(Edge, larger_bodies=larger_bodies or {}, answer=problem)
     # What is added last is outermost: even a refused form and an unforeseen error carry the headers.
     app.add_middleware(security.SameOriginForms)
     app.add_middleware(security.SecurityHeaders)
@@ -305,6 +326,28 @@ def _reference(app: FastAPI, static_url: str) -> APIRouter:
         origin = str(request.base_url).rstrip("/")
         page = reference.reference_page(app.openapi(), origin=origin, openapi_url=str(app.openapi_url))
         return HTMLResponse(render("ui/reference.html", page))
+
+    return router
+
+
+def _error_pages(static_url: str) -> APIRouter:
+    """Return the pages that the `type` of a problem leads to: the same ones from every service."""
+    router = APIRouter(include_in_schema=False)
+    render = environment.page_renderer("shared.ui", Shell(static_url=static_url))
+
+    @router.get(ERROR_PAGES.rstrip("/"))
+    async def list_errors() -> HTMLResponse:
+        """List every error that an answer of this product can name."""
+        return HTMLResponse(render("ui/errors.html", ErrorsPage(CATALOGUE)))
+
+    @router.get(f"{ERROR_PAGES}{{code}}")
+    async def show_error(code: str) -> HTMLResponse:
+        """Explain one error: how it comes about, and what to do."""
+        entry = CATALOGUE.get(code)
+        if entry is None:
+            raise Refusal("not_found")
+        page = ErrorPage(code, entry.title, entry.why, entry.remedy, STATUS[entry.family])
+        return HTMLResponse(render("ui/error.html", page))
 
     return router
 
@@ -346,25 +389,32 @@ def _answer_errors(app: FastAPI) -> None:
         return problem(refusal)
 
     @app.exception_handler(RequestValidationError)
-    async def malformed(_: Request, error: Exception) -> JSONResponse:
+    async def invalid(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         return problem(Refusal("field_invalid", faults=tuple(_fault(e) for e in error.errors())))
 
     @app.exception_handler(HTTPException)
-    async def plain(_: Request, error: Exception) -> JSONResponse:
+    async def plain(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         if isinstance(error.__cause__, Refusal):  # FastAPI makes a 400 of whatever stops it reading a body.
             return problem(error.__cause__)
         if error.status_code == 404:
             return problem(Refusal("not_found"))
-        content = {
-            "type": "about:blank",
-            "title": str(error.detail),
-            "status": error.status_code,
-            "detail": str(error.detail),
-            "code": "http",
-        }
-        return JSONResponse(content, error.status_code, error.headers, PROBLEM)
+        if error.status_code == 405:
+            answer = problem(Refusal("method_not_allowed"))
+            answer.headers["allow"] = ", ".join(_methods_at(app, request.scope))
+            return answer
+        return problem(Refusal("malformed"))
+
+
+def _methods_at(app: FastAPI, scope: Scope) -> list[str]:
+    """Return every method that is taken at the address of a call. The framework names those of one route alone."""
+
+    def is_taken(method: str) -> bool:
+        tried = {**scope, "method": method}
+        return any(route.matches(dict(tried))[0] is Match.FULL for route in app.router.routes)
+
+    return [method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE") if is_taken(method)]
 
 
 def _fault(error: Mapping[str, Any]) -> FieldFault:
@@ -372,71 +422,3 @@ def _fault(error: Mapping[str, Any]) -> FieldFault:
     context = error.get("ctx") or {}
     example = str(context.get("example", "see the API's documentation"))
     return FieldFault("/" + "/".join(place) if place else "", str(error["msg"]).removeprefix("Value error, "), example)
-
-
-class _Edge:
-    """Around every call: its trace, its size limit, its time, and the last resort for what fails."""
-
-    def __init__(self, app: ASGIApp, service: str, larger_bodies: Mapping[str, int]) -> None:
-        self._app = app
-        self._service = service
-        self._larger = larger_bodies
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = dict(scope["headers"])
-        given = headers.get(b"traceparent", b"").decode("latin-1")
-        traceparent = (
-            given if re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]", given) else telemetry.new_traceparent()
-        )
-        began = time.perf_counter()
-        status = 500
-
-        async def noting_send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        with telemetry.tracing(telemetry.Trace(traceparent=traceparent)):
-            try:
-                limit = next(
-                    (size for pattern, size in self._larger.items() if re.fullmatch(pattern, scope["path"])),
-                    MAXIMUM_BODY_BYTES,
-                )
-                announced = int(headers.get(b"content-length", b"0") or 0)
-                if announced > limit:
-                    raise Refusal("too_large")
-                await self._app(scope, _limited(receive, limit), noting_send)
-            except Refusal as refusal:
-                await problem(refusal)(scope, receive, noting_send)
-            except Exception as error:  # The last resort: nothing of the error's text leaves the house.
-                if status != 500:
-                    raise
-                if database.is_worlds_fault(error):
-                    log.warning("the world is at fault", error=type(error).__name__)
-                else:
-                    log.exception("a call failed")
-                code = "unavailable" if database.is_worlds_fault(error) else "internal"
-                await problem(Refusal(code))(scope, receive, noting_send)
-            finally:
-                route = scope.get("route")
-                telemetry.request_seconds.labels(getattr(route, "name", "?"), status).observe(
-                    time.perf_counter() - began
-                )
-
-
-def _limited(receive: Receive, limit: int) -> Receive:
-    read = 0
-
-    async def limited() -> Message:
-        nonlocal read
-        message = await receive()
-        read += len(message.get("body", b""))
-        if read > limit:
-            raise Refusal("too_large")
-        return message
-
-    return limited

@@ -9,32 +9,35 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, select, text, union_all
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared import audit, database, telemetry, topics
 from shared.database import Database, Transaction
 from shared.delivery import Delivery, Handlers
+from shared.kafka import Kafka
 from shared.relay import Relay
 from shared.tables import inbox, outbox, parked, progress, replica
 
 log = telemetry.logger(__name__)
 
-_DATABASE_TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError)
+_DATABASE_TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, SQLAlchemyError)
 
 BATCH = 500
 POLL_MILLISECONDS = 200
 MAX_POLL_INTERVAL_SECONDS = 60
 INBOX_KEPT = text("interval '395 days'")
 """The longest retention of an event topic, and 30 days."""
+
+A = TypeVar("A")
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Worker:
         self,
         service: str,
         db: Database,
-        servers: str,
+        kafka: Kafka,
         handlers: Handlers,
         chores: Sequence[Chore | Errand] = (),
         *,
@@ -73,15 +76,15 @@ class Worker:
     ) -> None:
         self.service = service
         self._db = db
-        self._servers = servers
+        self._kafka = kafka
         self._handlers = handlers
         self._delivery = Delivery(db, handlers)
-        self._relay = Relay(service, db, servers, partition_count=partition_count)
+        self._relay = Relay(service, db, kafka, partition_count=partition_count)
         self._chores = (
             *chores,
             Chore("seal the record", 0.5, audit.seal),
             Chore("clean up", 3600, clean_up),
-            Chore("count what is parked", 15, _count_parked),
+            Chore("count what waits", 15, count_what_waits),
         )
         self._consumer: Any = None
         self._moved_at = time.monotonic()
@@ -104,16 +107,12 @@ class Worker:
         """
         return self._retrying or time.monotonic() - self._moved_at < 2 * MAX_POLL_INTERVAL_SECONDS
 
-    @property
-    def leads_the_relay(self) -> bool:
-        """Whether this process sends what the service says."""
-        return self._relay.is_leader
-
     # --- Listening ---------------------------------------------------------------------------
 
     async def _listen(self) -> None:
         """Keep a member in the group. One that gets nothing to do although the broker answers is replaced."""
         while True:
+            database.raise_if_cancelled()
             try:
                 async with self._subscribed() as consumer:
                     await self._poll(consumer)
@@ -127,7 +126,11 @@ class Worker:
     async def _subscribed(self) -> AsyncIterator[Any]:
         """A member of the group. FastStream keeps its life; it has no handler, so it reads nothing itself."""
         broker = KafkaBroker(
-            self._servers, client_id=f"iacs-{self.service}", allow_auto_create_topics=False, logger=None
+            self._kafka.servers,
+            security=self._kafka.security(),
+            client_id=f"iacs-{self.service}",
+            allow_auto_create_topics=False,
+            logger=None,
         )
         subscriber = broker.subscriber(
             *self._handlers.topics,
@@ -146,18 +149,17 @@ class Worker:
             yield subscriber.consumer
         finally:
             self._consumer = None
-            with suppress(KafkaError, OSError, TimeoutError):
-                await asyncio.wait_for(broker.stop(), 10)
+            with suppress(Exception):  # It may have died, and says so once more.
+                async with asyncio.timeout(10):
+                    await broker.stop()
 
     async def _poll(self, consumer: Any) -> None:
         """Take batch after batch; return when the member has had nothing assigned for too long."""
         handed: dict[TopicPartition, int] = {}
         while self.is_alive:
             try:
-                got = await consumer.getmany(timeout_ms=POLL_MILLISECONDS, max_records=BATCH)
-            except KafkaError:
-                raise
-            except Exception as error:  # A record that the client itself cannot read: see _step_over.
+                got = await _answer(consumer.getmany(timeout_ms=POLL_MILLISECONDS, max_records=BATCH))
+            except UnicodeDecodeError as error:  # A record that the client itself cannot read: see _step_over.
                 log.error("a record cannot be read", error=type(error).__name__)
                 await self._step_over(consumer, handed)
                 continue
@@ -184,7 +186,7 @@ class Worker:
         mine = {place: offset for place, offset in nexts.items() if place in consumer.assignment()}
         if mine:
             try:
-                await consumer.commit(mine)
+                await _answer(consumer.commit(mine))
             except (KafkaError, IllegalStateError) as error:
                 # The effects are committed; whoever gets the partition finds them in the inbox.
                 log.info("offsets not committed", error=type(error).__name__)
@@ -196,18 +198,14 @@ class Worker:
         back to where its last batch ended, and is then read record by record until the bad one shows.
         """
         for place in consumer.assignment():
-            position = handed.get(place)
-            if position is None:
-                position = await consumer.committed(place) or (await consumer.beginning_offsets([place]))[place]
-            consumer.seek(place, position)
+            went_to = handed.get(place) or await _answer(consumer.committed(place))
+            consumer.seek(place, went_to or (await _answer(consumer.beginning_offsets([place])))[place])
         for place in consumer.assignment():
-            end = (await consumer.end_offsets([place]))[place]
-            while (position := await consumer.position(place)) < end:
+            end = (await _answer(consumer.end_offsets([place])))[place]
+            while (position := await _answer(consumer.position(place))) < end:
                 try:
-                    got = await consumer.getmany(place, timeout_ms=POLL_MILLISECONDS, max_records=1)
-                except KafkaError:
-                    raise
-                except Exception as error:  # Whatever the client raises about a record, it is about this one.
+                    got = await _answer(consumer.getmany(place, timeout_ms=POLL_MILLISECONDS, max_records=1))
+                except UnicodeDecodeError as error:  # Nothing else was asked for: it is about this record.
                     await self._delivery.park_unreadable(place.topic, place.partition, position, error)
                     consumer.seek(place, position + 1)
                     continue
@@ -221,8 +219,11 @@ class Worker:
         while (left := ends_at - time.monotonic()) > 0:
             consumer.pause(*consumer.assignment())
             try:
-                got = await consumer.getmany(timeout_ms=max(1, int(left * 1000)))
-            except KafkaError:
+                got = await _answer(consumer.getmany(timeout_ms=max(1, int(left * 1000))))
+            except UnicodeDecodeError as error:
+                # Of a partition that came meanwhile. The poll has moved past what nobody was given: begin anew.
+                raise ConnectionError("a record cannot be read") from error
+            except (KafkaError, ConnectionError):
                 await asyncio.sleep(left)
                 return
             for place, records in got.items():  # A partition that came with a rebalance in this very wait.
@@ -248,7 +249,7 @@ class Worker:
         numbers = consumer.partitions_for_topic(topic)
         if not numbers:
             return False
-        ends = await consumer.end_offsets([TopicPartition(topic, number) for number in numbers])
+        ends = await _answer(consumer.end_offsets([TopicPartition(topic, number) for number in numbers]))
         async with self._db.begin() as tx:
             read = {
                 row.partition: row.next_offset
@@ -280,16 +281,50 @@ class Worker:
                 await asyncio.sleep(chore.every_seconds)
 
 
+async def _answer(asked: Awaitable[A]) -> A:
+    """Return what the client answers. Raises UnicodeDecodeError about a record, all else about client or broker.
+
+    A client whose own task has died (on a transport that was closed under it, say) raises that task's error from each
+    call from then on: whoever took it for a record's would set aside every record that follows. And one that waits
+    inside for a coordinator or an assignment which never comes answers never: it gets as long as the group waits for a
+    member that does not poll, and is replaced. Whoever is told to end does so, also when the client answers at that
+    very moment and takes the word for its own.
+    """
+    try:
+        async with asyncio.timeout(MAX_POLL_INTERVAL_SECONDS):
+            return await asked
+    except (KafkaError, UnicodeDecodeError):
+        raise
+    except Exception as error:
+        raise ConnectionError(f"the client has died: {type(error).__name__}") from error
+    finally:
+        database.raise_if_cancelled()
+
+
 async def clean_up(tx: Transaction) -> int:
-    """Delete what has served its time: receipts after 7 days, inbox entries after the longest retention and 30."""
+    """Delete what has served its time.
+
+    Receipts go after 7 days, inbox entries after the longest retention and 30, resolved parked records with them.
+    """
     week = text("interval '7 days'")
     await tx.execute(delete(outbox).where(outbox.c.sent_at < func.now() - week))
     await tx.execute(delete(inbox).where(inbox.c.seen_at < func.now() - INBOX_KEPT))
+    await tx.execute(delete(parked).where(parked.c.resolved_at < func.now() - INBOX_KEPT))
     return 0
 
 
-async def _count_parked(tx: Transaction) -> int:
+async def count_what_waits(tx: Transaction) -> int:
+    """Tell operators what is parked, and what waits to be sent: also while the relay cannot, or nobody leads."""
     telemetry.parked_records.set(
         await tx.value(select(func.count()).select_from(parked).where(parked.c.resolved_at.is_(None)))
     )
+    # In two halves, each of which is an index of its own: a week of receipts is not walked through.
+    unsent = union_all(
+        select(outbox.c.time).where(outbox.c.sending_order.is_(None)),
+        select(outbox.c.time).where(outbox.c.sent_at.is_(None), outbox.c.sending_order.is_not(None)),
+    ).subquery()
+    waiting = await tx.one(select(func.count().label("records"), func.min(unsent.c.time).label("oldest")))
+    assert waiting is not None, "a count has a row"
+    telemetry.outbox_unsent.set(waiting.records)
+    telemetry.outbox_age_seconds.set((tx.now - waiting.oldest).total_seconds() if waiting.oldest else 0)
     return 0

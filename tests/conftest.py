@@ -10,6 +10,7 @@ import pytest
 
 from shared import telemetry, topics
 from shared.database import Database
+from shared.kafka import Kafka
 from shared.platform.stack import Stack
 from shared.testing.databases import Databases
 from shared.testing.product import Product
@@ -22,12 +23,17 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder in memory: copying a templat
 def stack() -> Iterator[Stack]:
     """PostgreSQL, Kafka with its topics, and mail, shared by every test that does not break them."""
     fast = _MEMORY if os.access(_MEMORY, os.W_OK) else None
-    with (
-        tempfile.TemporaryDirectory(prefix="iacs tests ", dir=fast) as folder,
-        Stack(Path(folder), faults=True, durable=False) as running,
-    ):
-        asyncio.run(topics.apply(running.kafka.servers, partition_count=PARTITION_COUNT))
+    with tempfile.TemporaryDirectory(prefix="iacs tests ", dir=fast) as folder, _stack(Path(folder)) as running:
+        asyncio.run(topics.apply(Kafka(running.kafka.servers), partition_count=PARTITION_COUNT))
         yield running
+
+
+def _stack(folder: Path) -> Stack:
+    if os.environ.get("STACK") != "containers":
+        return Stack(folder, faults=True, durable=False)
+    from tests.in_containers import ContainerStack
+
+    return ContainerStack(folder)
 
 
 @pytest.fixture(scope="session")
@@ -65,20 +71,22 @@ def product() -> Iterator[Product]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what must run in a row: tests of the product, which they share, and of ports, which they try.
+    """Mark what must run in a row: tests of the product, which they share, and of stacks and ports, which they try.
 
     What kills the product comes last of its tests, since its poison stays on the topics.
     """
 
     def turn(item: pytest.Item) -> int:
-        if "product" in getattr(item, "fixturenames", ()):
+        if "product" in getattr(item, "fixturenames", ()) and "tests/platform" not in item.nodeid:
             return 1 if "guarantees" in item.nodeid else 0
         return 2
 
     items.sort(key=turn)
     for item in items:
-        if turn(item) < 2 or "tests/platform" in item.nodeid:
-            item.add_marker(pytest.mark.in_a_row)
+        if turn(item) < 2:
+            item.add_marker(pytest.mark.product)
+        elif "tests/platform" in item.nodeid:
+            item.add_marker(pytest.mark.stacks)
 
 
 @pytest.fixture(scope="session", autouse=True)

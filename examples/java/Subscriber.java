@@ -6,21 +6,27 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
-/** Keeps who holds which role in which place. Run: java Subscriber HOST:PORT [--once] */
+/** Keeps who holds which role and may use which application. Run: java Subscriber HOST:PORT [--once] */
 public class Subscriber {
     static final String STATE = "iacs.directory.state.v1", EVENTS = "iacs.directory.v1";
-    static final String ASSIGNMENT = "iacs.directory.role_assignment.state.v1";
-    static final String GRANTED = "iacs.directory.role.granted.v1", ENDED = "iacs.directory.role.ended.v1";
+    static final List<String> ROLE = List.of("person_id", "role", "place_id");
+    static final List<String> ENTITLEMENT = List.of("person_id", "application", "assignment_id");
+    static final Map<String, List<String>> KINDS = Map.of(
+            "iacs.directory.role_assignment.state.v1", ROLE,
+            "iacs.directory.role.granted.v1", ROLE,
+            "iacs.directory.role.ended.v1", ROLE,
+            "iacs.directory.entitlement.state.v1", ENTITLEMENT,
+            "iacs.directory.entitlement.granted.v1", ENTITLEMENT,
+            "iacs.directory.entitlement.ended.v1", ENTITLEMENT);
     static final ObjectMapper JSON = new ObjectMapper();
 
-    /** Up to where we know a role assignment: the scope's last event that counted, then the record's version. */
+    /** Up to where we know a subject: the scope's last event that counted, then the record's version. */
     record At(long event, long version) {
         boolean isAfter(At other) {
             return other == null || event > other.event || (event == other.event && version > other.version);
@@ -28,8 +34,8 @@ public class Subscriber {
     }
 
     final String servers;
-    final Map<String, String> held = new HashMap<>(); // By role assignment: person, role, place.
-    final Map<String, At> known = new HashMap<>(); // By role assignment.
+    final Map<String, String> held = new HashMap<>(); // By subject: person, role or application, where or on what.
+    final Map<String, At> known = new HashMap<>(); // By subject.
     final Map<String, Long> last = new HashMap<>(); // By source: the number of its last event.
 
     Subscriber(String servers) {
@@ -74,24 +80,24 @@ public class Subscriber {
             last.merge(source, number, Math::max);
         }
         String type = ce.getOrDefault("ce_type", "");
-        if (!Set.of(ASSIGNMENT, GRANTED, ENDED).contains(type)) {
-            return; // Not about roles, or younger than this program.
+        if (!KINDS.containsKey(type)) {
+            return; // Not about access, or younger than this program.
         }
-        String assignment = ce.get("ce_subject");
+        String subject = ce.get("ce_subject");
         String event = ce.getOrDefault("ce_sequence", ce.get("ce_asofsequence"));
         At at = new At(Long.parseLong(event), Long.parseLong(ce.getOrDefault("ce_entityversion", "0")));
-        if (!at.isAfter(known.get(assignment))) {
+        if (!at.isAfter(known.get(subject))) {
             return; // A repeat, or an event that the state counts already.
         }
-        known.put(assignment, at);
+        known.put(subject, at);
         JsonNode body = record.value() == null ? JSON.createObjectNode() : JSON.readTree(record.value());
-        boolean isHeld = type.equals(GRANTED) || body.path("status").asText().equals("active");
-        if (isHeld && !held.containsKey(assignment)) {
-            held.put(assignment, String.join(" ",
-                    body.get("person_id").asText(), body.get("role").asText(), body.get("place_id").asText()));
-            System.out.println("+ " + held.get(assignment));
-        } else if (!isHeld && held.containsKey(assignment)) {
-            System.out.println("- " + held.remove(assignment));
+        boolean isHeld = type.endsWith(".granted.v1") || body.path("status").asText().equals("active");
+        if (isHeld && !held.containsKey(subject)) {
+            List<String> words = KINDS.get(type).stream().map(name -> body.get(name).asText()).toList();
+            held.put(subject, String.join(" ", words));
+            System.out.println("+ " + held.get(subject));
+        } else if (!isHeld && held.containsKey(subject)) {
+            System.out.println("- " + held.remove(subject));
         }
     }
 

@@ -1,194 +1,105 @@
-"""JSON comes in: an approver's queue, one request with its history, and the decision."""
+"""JSON comes in: an approver’s queue, one request with its history, the decision; the help desk looks at all."""
 
 import hashlib
-import json
+import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import ConfigDict, Field, model_validator
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
 
 from services.approval import domain, store, usecases
-from services.approval.domain import State, Verdict
-from shared import replicas, telemetry, tokens, web
+from services.approval.domain import State
+from services.approval.views import (
+    ClaimView,
+    DecisionBody,
+    DecisionView,
+    DocumentView,
+    MayDecideView,
+    RequestDetail,
+    RequestView,
+    StepView,
+    role_name,
+    shown,
+)
+from shared import policy, replicas, telemetry, tokens, web
 from shared.contracts.community import Community
 from shared.database import Database, Transaction
 from shared.errors import Refusal
-from shared.ids import PersonId, PlaceId, RequestId, ScopeId
+from shared.ids import PersonId, RequestId
+from shared.policy import Standing
+from shared.shortcut import Headers, Shortcut
 
 PAGE_SIZE = 50
-
-
-class RequestView(web.View):
-    """A request, as its approvers see it: who wants which role where, and until when."""
-
-    id: RequestId
-    kind: str = Field(examples=["join_group"])
-    kind_name: str = Field(examples=["Join a user group as End User"])
-    role: str = Field(examples=["END_USER"])
-    role_name: str = Field(examples=["End User"])
-    applicant_name: str = Field(examples=["Maria Gonzalez"])
-    organization_id: ScopeId
-    organization_name: str = Field(examples=["XYZ Medical Group LLC"])
-    place_kind: str = Field(examples=["group"])
-    place_id: PlaceId
-    place_name: str = Field(examples=["XYZ Billing"])
-    state: State = Field(examples=["pending"])
-    stage: int
-    round: int
-    version: int = Field(description="Send it as If-Match to decide on what you have read", examples=[3])
-    opened_at: datetime
-    expires_at: datetime
-    refusal: str | None = Field(default=None, description="Why the approval could not be granted", examples=[None])
-
-
-class StepView(web.View):
-    """One step of a request's life."""
-
-    at: datetime
-    what: str = Field(examples=["opened"])
-    role: str | None = Field(examples=[None])
-    reason: str | None = Field(examples=[None])
-
-
-class MayDecideView(web.View):
-    """A role that may decide, where, and how many people hold it now."""
-
-    role: str = Field(examples=["USER_GROUP_ADMINISTRATOR"])
-    role_name: str = Field(examples=["User Group Administrator"])
-    place_kind: str = Field(examples=["group"])
-    place_id: PlaceId
-    may_approve: bool
-    why: str = Field(examples=["stage"])
-    approver_count: int = Field(examples=[2])
-
-
-class DocumentView(web.View):
-    """A document received; registration serves its content to the help desk."""
-
-    id: UUID
-    code: str = Field(examples=["irs_letter"])
-    added_at: datetime
-    href: str = Field(
-        examples=[
-            "/registration/v1/requests/0198c0de-0000-7000-8000-000000000001"
-            "/documents/0198c0de-0000-7000-8000-000000000001"
-        ]
-    )
-
-
-class RequestDetail(RequestView):
-    """One request with its history, and who may decide it."""
-
-    history: list[StepView]
-    may_decide: list[MayDecideView]
-    documents: list[DocumentView]
-
-
-class DecisionBody(web.Body):
-    """What an approver decides."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"verdict": "approve"}]})
-
-    verdict: Verdict = Field(description="`retry` and `close` only of what could not be granted", examples=["approve"])
-    reason: str | None = Field(
-        default=None,
-        description="Why it is denied, and only then: one of " + ", ".join(f"`{r}`" for r in domain.DENIAL_REASONS),
-        examples=["unknown_person"],
-    )
-
-    @model_validator(mode="after")
-    def _fits(self) -> "DecisionBody":
-        if (self.verdict is Verdict.DENY) != (self.reason is not None):
-            raise ValueError("a denial has a reason, and nothing else has one")
-        if self.reason is not None and self.reason not in domain.DENIAL_REASONS:
-            raise ValueError(f"reason must be one of {', '.join(domain.DENIAL_REASONS)}")
-        return self
-
-
-class DecisionView(web.View):
-    """The decision as it was made. It is not access: that is told once the directory has granted it."""
-
-    request_id: RequestId
-    verdict: Verdict
-    reason: str | None = Field(examples=[None])
-    state: State = Field(examples=["approved"])
-    stage: int
-    round: int
-    version: int = Field(examples=[4])
-    decided_as: str = Field(examples=["SECURITY_OFFICIAL"])
-    decided_at: datetime
+Limit = Annotated[int, Query(ge=1, le=100)]
 
 
 def routes(db: Database, verifier: tokens.Verifier, cursors: web.Cursors) -> APIRouter:
     """Return approval's API."""
-    router = APIRouter(prefix="/v1/requests", tags=["approval"])
+    router = APIRouter(prefix="/v1", tags=["approval"])
     signed_in = Depends(web.signed_in(verifier))
 
-    @router.get("", responses=web.responses("unauthenticated", "field_invalid"))
+    @router.get("/requests", responses=web.responses("unauthenticated", "field_invalid"))
     async def list_queue(
-        me: Annotated[PersonId, signed_in],
-        cursor: web.Cursor = None,
-        limit: Annotated[int, Query(ge=1, le=100)] = PAGE_SIZE,
+        me: Annotated[PersonId, signed_in], cursor: web.Cursor = None, limit: Limit = PAGE_SIZE
     ) -> web.Page[RequestView]:
         """List the requests that wait for your decision, the oldest first. Your own are never among them."""
+        policy.require(domain.POLICY, "list_queue", {Standing.SIGNED_IN})
         purpose = f"queue {me}"
-        position = cursors.read(purpose, cursor)
-        after = (datetime.fromisoformat(position[0]), UUID(position[1])) if position else None
         async with db.begin() as tx:
-            rows = await store.list_queue_of(tx, me, after=after, limit=limit + 1)
-            communities = await _communities(tx, rows)
-        more = None
-        if len(rows) > limit:
-            last = rows[limit - 1]
-            more = cursors.seal(purpose, last.opened_at.isoformat(), last.id)
-        items = [RequestView(**_view(row, communities)) for row in rows[:limit]]
-        return web.Page[RequestView](items=items, next_cursor=more)
+            rows = await store.list_queue_of(tx, me, after=_after(cursors, purpose, cursor), limit=limit + 1)
+            return await _page(tx, rows, me, cursors, purpose, limit)
 
-    @router.get("/{request_id}", responses=web.responses("unauthenticated", "not_found", "field_invalid"))
+    @router.get(
+        "/communities/{community_id}/requests", responses=web.responses("unauthenticated", "not_found", "field_invalid")
+    )
+    async def list_requests(
+        community_id: Annotated[str, Path(examples=["provider-supplier"])],
+        me: Annotated[PersonId, signed_in],
+        state: Annotated[State | None, Query(description="Only those that stand there")] = None,
+        cursor: web.Cursor = None,
+        limit: Limit = PAGE_SIZE,
+    ) -> web.Page[RequestView]:
+        """List every request of a community, the oldest first: for its help desk and its auditors."""
+        purpose = f"requests {community_id} {state} {me}"
+        async with db.begin() as tx:
+            policy.require(domain.POLICY, "list_requests", await _standings(tx, me, community_id))
+            rows = await store.list_requests_of(
+                tx, [community_id], state=state, after=_after(cursors, purpose, cursor), limit=limit + 1
+            )
+            return await _page(tx, rows, me, cursors, purpose, limit)
+
+    @router.get("/requests/{request_id}", responses=web.responses("unauthenticated", "not_found", "field_invalid"))
     async def show(request_id: UUID, me: Annotated[PersonId, signed_in], response: Response) -> RequestDetail:
         """Show one request with its history and who may decide it. Its ETag is its version."""
         telemetry.correlate(request_id)
         async with db.begin() as tx:
-            row = await store.load_for_approver(tx, RequestId(request_id), me)
-            if row is None:
-                raise Refusal("not_found")
-            communities = await _communities(tx, [row])
-            steps = await store.list_history(tx, row.id)
-            queues = await store.count_approvers(tx, row.id)
-            documents = await store.list_documents(tx, row.id)
-        community = communities[row.community_id, row.community_version]
+            row = await store.load_request(tx, RequestId(request_id))
+            standings: set[Standing] = set()
+            if row is not None and row.applicant_id != me:  # Nobody looks at their own as an approver.
+                standings = await _standings(tx, me, row.community_id)
+                standings |= {Standing.APPROVER} if await store.is_approver(tx, row.id, me) else set()
+            policy.require(domain.POLICY, "show_request", standings)
+            assert row is not None
+            community = (await _communities(tx, [row]))[row.community_id, row.community_version]
+            detail = RequestDetail(
+                **shown(row, community, me, tx.now),
+                history=[
+                    StepView(at=step.at, what=step.what, role=step.role, reason=step.reason)
+                    for step in await store.list_history(tx, row.id)
+                ],
+                may_decide=await _deciders(tx, row, community),
+                documents=await _documents(tx, row),
+            )
         response.headers["etag"] = web.strong_etag(row.version)
         response.headers["cache-control"] = "no-store"
-        return RequestDetail(
-            **_view(row, communities),
-            history=[StepView(at=s.at, what=s.what, role=s.role, reason=s.reason) for s in steps],
-            may_decide=[
-                MayDecideView(
-                    role=q.role,
-                    role_name=_role_name(community, q.role),
-                    place_kind=q.place_kind,
-                    place_id=q.place_id,
-                    may_approve=q.may_approve,
-                    why=q.why,
-                    approver_count=q.approver_count,
-                )
-                for q in queues
-            ],
-            documents=[
-                DocumentView(
-                    id=d.id,
-                    code=d.code,
-                    added_at=d.added_at,
-                    href=f"/registration/v1/requests/{row.id}/documents/{d.id}",
-                )
-                for d in documents
-            ],
-        )
+        return detail
 
     @router.post(
-        "/{request_id}/decisions",
+        "/requests/{request_id}/decisions",
         status_code=201,
         responses=web.responses(
             "unauthenticated",
@@ -202,10 +113,15 @@ def routes(db: Database, verifier: tokens.Verifier, cursors: web.Cursors) -> API
             "request_closed",
             "if_match_required",
             "stale_version",
+            "already_held",
             "separation_of_duty",
             "cardinality_reached",
+            "surrogate_for_practitioner",
             "organization_not_listed",
             "group_not_active",
+            "not_an_outsider",
+            "role_not_held",
+            "application_not_open",
             "security_official_vacant",
         ),
     )
@@ -225,8 +141,7 @@ def routes(db: Database, verifier: tokens.Verifier, cursors: web.Cursors) -> API
         """Decide a request: 404 if it is not yours to decide, 403 if it is your own, 409 if it is settled."""
         telemetry.correlate(request_id)
         key = web.idempotency_key(idempotency_key)
-        expected = _expected(if_match)
-        order = domain.Order(body.verdict, body.reason, expected)
+        order = body.order(_expected(if_match))
         async with db.begin() as tx:
             answer = await usecases.decide_request(
                 tx, RequestId(request_id), me, order, key=key, body_sha256=_sha256(request_id, body)
@@ -236,7 +151,119 @@ def routes(db: Database, verifier: tokens.Verifier, cursors: web.Cursors) -> API
             raise answer
         return DecisionView.model_validate(answer.body)
 
+    @router.put(
+        "/requests/{request_id}/claim",
+        responses=web.responses("unauthenticated", "not_an_approver", "request_closed", "field_invalid"),
+    )
+    async def claim(request_id: UUID, me: Annotated[PersonId, signed_in]) -> ClaimView:
+        """Tell the other approvers for half an hour that you look at a request. It stops nobody from deciding."""
+        telemetry.correlate(request_id)
+        async with db.begin() as tx:
+            await usecases.claim_request(tx, RequestId(request_id), me)
+            until = tx.now + domain.CLAIM_LASTS
+        return ClaimView(claimed_until=until)
+
+    @router.delete(
+        "/requests/{request_id}/claim",
+        status_code=204,
+        responses=web.responses("unauthenticated", "not_an_approver", "field_invalid"),
+    )
+    async def release(request_id: UUID, me: Annotated[PersonId, signed_in]) -> Response:
+        """Take your claim back. Without one nothing happens."""
+        async with db.begin() as tx:
+            await usecases.release_request(tx, RequestId(request_id), me)
+        return Response(status_code=204)
+
     return router
+
+
+def shortcut(router: APIRouter, verifier: tokens.Verifier) -> Shortcut:
+    """Return the way by which a well-formed decision reaches its endpoint past the framework."""
+    route = next(it for it in router.routes if isinstance(it, APIRoute) and it.name == "decide")
+
+    async def bind(found: re.Match[str], headers: Headers, body: bytes) -> Mapping[str, Any] | None:
+        def header(name: bytes) -> str | None:
+            return headers[name].decode("latin-1") if name in headers else None
+
+        try:
+            caller = await web.caller_of(verifier, header(b"authorization") or "")
+            given = DecisionBody.model_validate_json(body)
+        except (Refusal, ValidationError):
+            return None
+        return {
+            "request_id": UUID(found[1]),
+            "body": given,
+            "me": caller.person_id,
+            "if_match": header(b"if-match"),
+            "idempotency_key": header(b"idempotency-key"),
+        }
+
+    path = route.path.replace("{request_id}", "([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+    return Shortcut(route, re.compile(f"/approval{path}"), bind)
+
+
+async def _standings(tx: Transaction, me: PersonId, community_id: str) -> set[Standing]:
+    """Return how a person stands to everything in a community."""
+    community = await replicas.load_community(tx, community_id)
+    if community is None:
+        return set()
+    held = {code for _, code in await store.list_roles_in(tx, me, [community.place_id])}
+    return policy.of_powers({power for role in community.roles if role.code in held for power in role.powers})
+
+
+def _after(cursors: web.Cursors, purpose: str, cursor: str | None) -> tuple[datetime, UUID] | None:
+    position = cursors.read(purpose, cursor)
+    return (datetime.fromisoformat(position[0]), UUID(position[1])) if position else None
+
+
+async def _page(
+    tx: Transaction, rows: Sequence[Any], me: PersonId, cursors: web.Cursors, purpose: str, limit: int
+) -> web.Page[RequestView]:
+    communities = await _communities(tx, rows)
+    more = cursors.behind(purpose, rows, limit, lambda row: (row.opened_at.isoformat(), row.id))
+    return web.Page[RequestView](
+        items=[
+            RequestView(**shown(row, communities[row.community_id, row.community_version], me, tx.now))
+            for row in rows[:limit]
+        ],
+        next_cursor=more,
+    )
+
+
+async def _deciders(tx: Transaction, row: Any, community: Community) -> list[MayDecideView]:
+    return [
+        MayDecideView(
+            role=queue.role,
+            role_name=role_name(community, queue.role),
+            place_kind=queue.place_kind,
+            place_id=queue.place_id,
+            may_approve=queue.may_approve,
+            why=queue.why,
+            approver_count=queue.approver_count,
+        )
+        for queue in await store.count_approvers(tx, row.id)
+    ]
+
+
+async def _documents(tx: Transaction, row: Any) -> list[DocumentView]:
+    return [
+        DocumentView(
+            id=each.id,
+            code=each.code,
+            added_at=each.added_at,
+            href=f"/registration/v1/requests/{row.id}/documents/{each.id}",
+        )
+        for each in await store.list_documents(tx, row.id)
+    ]
+
+
+async def _communities(tx: Transaction, rows: Sequence[Any]) -> dict[tuple[str, int], Community]:
+    found: dict[tuple[str, int], Community] = {}
+    for name, version in {(row.community_id, row.community_version) for row in rows}:
+        community = await replicas.load_community(tx, name, version)
+        assert community is not None, "only routed requests are shown"
+        found[name, version] = community
+    return found
 
 
 _NEVER = -1
@@ -254,45 +281,4 @@ def _expected(if_match: str | None) -> int | None:
 
 
 def _sha256(request_id: UUID, body: DecisionBody) -> bytes:
-    said = {"request_id": str(request_id), **body.model_dump(mode="json")}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()
-
-
-async def _communities(tx: Transaction, rows: Any) -> dict[tuple[str, int], Community]:
-    found: dict[tuple[str, int], Community] = {}
-    for name, version in {(row.community_id, row.community_version) for row in rows}:
-        community = await replicas.load_community(tx, name, version)
-        assert community is not None, "only routed requests are in a queue"
-        found[name, version] = community
-    return found
-
-
-def _view(row: Any, communities: dict[tuple[str, int], Community]) -> dict[str, Any]:
-    community = communities[row.community_id, row.community_version]
-    kind = community.kind(row.kind)
-    assert kind is not None
-    return {
-        "id": row.id,
-        "kind": row.kind,
-        "kind_name": kind.name,
-        "role": kind.role,
-        "role_name": _role_name(community, kind.role),
-        "applicant_name": row.applicant_name,
-        "organization_id": row.scope_id,
-        "organization_name": row.organization_name,
-        "place_kind": row.place_kind,
-        "place_id": row.place_id,
-        "place_name": row.group_name if row.place_kind == "group" else row.organization_name,
-        "state": row.state,
-        "stage": row.stage,
-        "round": row.round,
-        "version": row.version,
-        "opened_at": row.opened_at,
-        "expires_at": row.expires_at,
-        "refusal": row.refusal,
-    }
-
-
-def _role_name(community: Community, code: str) -> str:
-    role = community.role(code)
-    return role.name if role else code
+    return hashlib.sha256(f"{request_id}{body.model_dump_json()}".encode()).digest()

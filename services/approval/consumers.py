@@ -1,14 +1,13 @@
 """Kafka comes in: what approval does about what registration and the directory say."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
-from services.approval import domain, store, usecases
+from services.approval import domain, tables, usecases
 from shared import replicas
 from shared.contracts import directory, registration
 from shared.database import Transaction
-from shared.delivery import Change, Handlers
+from shared.delivery import Handlers
 
 
 def handlers() -> Handlers:
@@ -24,6 +23,14 @@ def handlers() -> Handlers:
     async def document_added(tx: Transaction, it: registration.DocumentAdded) -> None:
         await usecases.add_document(tx, it.request_id, it.document_id, it.document, actor="registration")
 
+    @handle(registration.RequestResubmitted)
+    async def resubmitted(tx: Transaction, it: registration.RequestResubmitted) -> None:
+        await usecases.take_correction(tx, it)
+
+    @handle(registration.WithdrawalAsked)
+    async def withdrawal_asked(tx: Transaction, it: registration.WithdrawalAsked) -> None:
+        await usecases.withdraw_request(tx, it.request_id)
+
     @handle(directory.GrantApplied)
     async def granted(tx: Transaction, it: directory.GrantApplied) -> None:
         await usecases.note_grant(tx, it.request_id, it.round)
@@ -32,78 +39,49 @@ def handlers() -> Handlers:
     async def refused(tx: Transaction, it: directory.GrantRefused) -> None:
         await usecases.note_refusal(tx, it.request_id, it.round, it.reason)
 
-    @handle.state(directory.OrganizationState)
-    async def organizations(tx: Transaction, changes: Sequence[Change[directory.OrganizationState]]) -> None:
-        rows: list[dict[str, object]] = [
-            {
-                "id": change.now.organization_id,
-                "version": change.version,
-                "status": change.now.status,
-                "legal_business_name": change.now.legal_business_name,
-            }
-            for change in changes
-            if change.now
-        ]
-        await store.save_replica(tx, "organization", rows)
-        await store.end_replica(tx, "organization", _deleted(changes))
+    @handle(directory.OrganizationClosed)
+    async def organization_closed(tx: Transaction, it: directory.OrganizationClosed) -> None:
+        await usecases.close_in(tx, it.organization_id)
 
-    @handle.state(directory.GroupState)
-    async def groups(tx: Transaction, changes: Sequence[Change[directory.GroupState]]) -> None:
-        rows: list[dict[str, object]] = [
-            {
-                "id": change.now.group_id,
-                "version": change.version,
-                "organization_id": change.now.organization_id,
-                "status": change.now.status,
-                "name": change.now.name,
-            }
-            for change in changes
-            if change.now
-        ]
-        await store.save_replica(tx, "user_group", rows)
-        await store.end_replica(tx, "user_group", _deleted(changes))
+    @handle(directory.GroupClosed)
+    async def group_closed(tx: Transaction, it: directory.GroupClosed) -> None:
+        await usecases.close_in(tx, it.group_id)
 
-    @handle.state(directory.RoleAssignmentState)
-    async def assignments(tx: Transaction, changes: Sequence[Change[directory.RoleAssignmentState]]) -> None:
-        kept = [change for change in changes if change.now]
-        rows: list[dict[str, object]] = [
-            {
-                "id": change.now.assignment_id,
-                "version": change.version,
-                "person_id": change.now.person_id,
-                "role": change.now.role,
-                "place_id": change.now.place_id,
-                "scope_id": change.now.scope_id,
-                "community_id": change.now.community_id,
-                "status": change.now.status,
-            }
-            for change in kept
-            if change.now
-        ]
-        await store.save_replica(tx, "assignment", rows)
-        await store.end_replica(tx, "assignment", _deleted(changes))
-        gaining: list[UUID] = [change.now.person_id for change in kept if change.now and change.now.status == "active"]
-        if gaining:
-            await usecases.name_newcomers(tx, gaining)
+    @handle(directory.PractitionerClosed)
+    async def practitioner_closed(tx: Transaction, it: directory.PractitionerClosed) -> None:
+        await usecases.close_in(tx, it.practitioner_id)
 
-    @handle.state(directory.AccountState)
-    async def accounts(tx: Transaction, changes: Sequence[Change[directory.AccountState]]) -> None:
-        kept = [change for change in changes if change.now]
-        rows: list[dict[str, object]] = [
-            {"person_id": change.now.person_id, "version": change.version, "status": change.now.status}
-            for change in kept
-            if change.now
-        ]
-        await store.save_replica(tx, "account", rows)
-        await store.end_replica(tx, "account", _deleted(changes))
-        acting: list[UUID] = [
-            change.now.person_id for change in kept if change.now and change.now.status in domain.ACTING_ACCOUNTS
-        ]
-        if acting:
-            await usecases.name_newcomers(tx, acting)
-
+    _keep_replicas(handle)
     return handle
 
 
-def _deleted(changes: Sequence[Change[Any]]) -> list[tuple[str, int]]:
-    return [(change.entity_id, change.version) for change in changes if change.now is None]
+def _keep_replicas(handle: Handlers) -> None:
+    # Neither topic waits for the other: what was opened after the event of a place's end was heard, and before the
+    # state that tells the same, is closed by the state.
+    async def organizations_changed(tx: Transaction, now: Sequence[directory.OrganizationState]) -> None:
+        await _close_in(tx, [it.organization_id for it in now if it.status == "closed"])
+
+    async def practitioners_changed(tx: Transaction, now: Sequence[directory.PractitionerState]) -> None:
+        await _close_in(tx, [it.practitioner_id for it in now if it.status == "closed"])
+
+    async def groups_changed(tx: Transaction, now: Sequence[directory.GroupState]) -> None:
+        await _close_in(tx, [it.group_id for it in now if it.status == "closed"])
+
+    replicas.keep(handle, directory.OrganizationState, tables.organization, organizations_changed, us_state="state")
+    replicas.keep(handle, directory.PractitionerState, tables.practitioner, practitioners_changed, us_state="state")
+    replicas.keep(handle, directory.GroupState, tables.user_group, groups_changed, kind="group_kind")
+    replicas.keep(handle, directory.EntitlementState, tables.entitlement)
+
+    async def roles_changed(tx: Transaction, now: Sequence[directory.RoleAssignmentState]) -> None:
+        await usecases.name_newcomers(tx, [it.person_id for it in now if it.status == "active"])
+
+    async def accounts_changed(tx: Transaction, now: Sequence[directory.AccountState]) -> None:
+        await usecases.name_newcomers(tx, [it.person_id for it in now if it.status in domain.ACTING_ACCOUNTS])
+
+    replicas.keep(handle, directory.RoleAssignmentState, tables.assignment, roles_changed)
+    replicas.keep(handle, directory.AccountState, tables.account, accounts_changed)
+
+
+async def _close_in(tx: Transaction, places: Sequence[UUID]) -> None:
+    for place_id in sorted(places):
+        await usecases.close_in(tx, place_id)

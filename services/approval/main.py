@@ -27,11 +27,13 @@ def handlers(_told: ApprovalSettings) -> Handlers:
 def application(told: ApprovalSettings, db: Database, worker: Worker | None, *, with_api: bool) -> FastAPI:
     """Return the HTTP application: the whole API, or health and metrics alone beside a lone worker."""
     verifier = serve.verifier(told, db)
+    router = api.routes(db, verifier, web.Cursors(told.secret_key))
     return web.build(
         SERVICE,
         "IACS approval",
         db,
-        [api.routes(db, verifier, web.Cursors(told.secret_key))] if with_api else [],
+        [router] if with_api else [],
+        shortcuts=[api.shortcut(router, verifier)] if with_api else [],
         needs_replicas=[directory.STATE_TOPIC] if with_api else [],
         is_alive=lambda: worker is None or worker.is_alive,
     )
@@ -42,5 +44,5 @@ def run(*, with_api: bool = True, with_worker: bool = True) -> None:
     told = settings.load(ApprovalSettings)
     telemetry.configure_logs(SERVICE, as_json=told.log_json)
     db = database(told)
-    worker = Worker(SERVICE, db, told.kafka_servers, handlers(told), timers.chores()) if with_worker else None
+    worker = Worker(SERVICE, db, told.kafka, handlers(told), timers.chores()) if with_worker else None
     serve.run(application(told, db, worker, with_api=with_api), worker, told)

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    Interval,
     LargeBinary,
     Table,
     Text,
@@ -22,7 +23,7 @@ from shared.database import new_metadata
 
 metadata = new_metadata()
 
-_FINAL = "('granted', 'denied', 'expired', 'closed')"
+_FINAL = "('granted', 'denied', 'expired', 'withdrawn', 'closed')"
 
 request = Table(
     "request",
@@ -35,6 +36,20 @@ request = Table(
     Column("place_kind", Text, nullable=False),
     Column("place_id", Uuid, nullable=False),
     Column("applicant_id", Uuid, nullable=False),
+    Column("application", Text),
+    # The role assignment that it rests on, if it rests on one.
+    Column("resting_id", Uuid),
+    Column("resting_role", Text),
+    Column("resting_place_kind", Text),
+    Column("resting_place_id", Uuid),
+    # Counts what the applicant has supplied: the directory grants exactly the one that was approved.
+    Column("revision", Integer, nullable=False, server_default=text("1")),
+    # What the help desk has to look into before anybody decides.
+    Column("concern", Text),
+    # Keyed hash that is equal for what would be the same organization or practice.
+    Column("duplicate_key", Text),
+    # Where it is which day: two letters, if the organization or practice is known.
+    Column("us_state", Text),
     # What an approver needs to see of whom they decide on.
     Column("applicant_name", Text, nullable=False),
     Column("place_name", Text, nullable=False),
@@ -48,8 +63,14 @@ request = Table(
     Column("absent_since", DateTime(timezone=True)),
     # False once the last fallback step was added: then nothing is left to do about absence.
     Column("has_next_step", Boolean, nullable=False, server_default=text("true")),
+    Column("returns_count", Integer, nullable=False, server_default=text("0")),
     Column("opened_at", DateTime(timezone=True), nullable=False),
+    # Since when this stage, or the wait for documents, lasts.
+    Column("since_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
+    # Who says they are looking at it. That tells the others, and stops nobody.
+    Column("claimed_by", Uuid),
+    Column("claimed_until", DateTime(timezone=True)),
     Column("decided_by", Uuid),
     Column("decided_role", Text),
     Column("decided_at", DateTime(timezone=True)),
@@ -57,8 +78,8 @@ request = Table(
     Column("refusal", Text),
     Column("ended_at", DateTime(timezone=True)),
     CheckConstraint(
-        "state IN ('unrouted', 'awaiting_documents', 'pending', 'approved', 'refused', "
-        "'granted', 'denied', 'expired', 'closed')",
+        "state IN ('unrouted', 'awaiting_documents', 'pending', 'returned', 'approved', 'refused', "
+        "'granted', 'denied', 'expired', 'withdrawn', 'closed')",
         name="state_known",
     ),
     # domain.py says these too; here they also hold for a migration or an operator's psql.
@@ -66,10 +87,19 @@ request = Table(
     CheckConstraint("decided_by <> applicant_id", name="not_ones_own"),
     CheckConstraint(f"(ended_at IS NOT NULL) = (state IN {_FINAL})", name="ended_whole"),
     CheckConstraint(
-        "state NOT IN ('approved', 'granted', 'denied') OR decided_by IS NOT NULL", name="decided_by_somebody"
+        "state NOT IN ('approved', 'granted', 'denied', 'returned') OR decided_by IS NOT NULL",
+        name="decided_by_somebody",
+    ),
+    CheckConstraint("num_nulls(claimed_by, claimed_until) IN (0, 2)", name="claim_whole"),
+    CheckConstraint(
+        "num_nulls(resting_id, resting_role, resting_place_kind, resting_place_id) IN (0, 4)", name="resting_whole"
     ),
     Index("ix_request_unrouted", "id", postgresql_where=text("state = 'unrouted'")),
     Index("ix_request_pending", "id", postgresql_where=text("state = 'pending'")),
+    Index("ix_request_scope_id", "scope_id", postgresql_where=text("ended_at IS NULL")),
+    Index("ix_request_duplicate_key", "duplicate_key", postgresql_where=text("ended_at IS NULL")),
+    # What the help desk and auditors look through.
+    Index("ix_request_community", "community_id", "opened_at", "id"),
 )
 
 document = Table(
@@ -97,7 +127,7 @@ queue = Table(
     Column("added_at", DateTime(timezone=True), nullable=False),
     # False once the stage is settled: the row stays, so that a late approver learns who was first.
     Column("open", Boolean, nullable=False),
-    CheckConstraint("why IN ('stage', 'no_approver', 'overdue', 'cannot_be_granted')", name="why_known"),
+    CheckConstraint("why IN ('stage', 'no_approver', 'overdue', 'cannot_be_granted', 'concern')", name="why_known"),
     Index("ix_queue_open", "place_id", "role", "opened_at", "request_id", postgresql_where=text("open")),
 )
 
@@ -120,8 +150,8 @@ decision = Table(
     Column("idempotency_key", Text),
     Column("body_sha256", LargeBinary, nullable=False),
     Column("answer", JSONB, nullable=False),
-    CheckConstraint("verdict IN ('approve', 'deny', 'retry', 'close')", name="verdict_known"),
-    CheckConstraint("(verdict = 'deny') = (reason IS NOT NULL)", name="denial_has_reason"),
+    CheckConstraint("verdict IN ('approve', 'deny', 'return', 'retry', 'close')", name="verdict_known"),
+    CheckConstraint("(verdict IN ('deny', 'return')) = (reason IS NOT NULL)", name="a_no_has_a_reason"),
     CheckConstraint("(verdict = 'approve') = (statement IS NOT NULL)", name="approval_attests"),
     Index("uq_decision_vote", "request_id", "stage", "round", "approver_id", "verdict", unique=True),
     Index(
@@ -159,8 +189,13 @@ timer = Table(
     metadata,
     Column("request_id", Uuid, ForeignKey("request.id"), primary_key=True),
     Column("kind", Text, primary_key=True),
-    Column("due_at", DateTime(timezone=True), nullable=False),
-    CheckConstraint("kind IN ('expire', 'announce_again')", name="kind_known"),
+    # Empty while the clock stands still; then this is what was left.
+    Column("due_at", DateTime(timezone=True)),
+    Column("remains", Interval),
+    # Of a reminder: which one it will be.
+    Column("number", Integer, nullable=False, server_default=text("1")),
+    CheckConstraint("kind IN ('expire', 'give_up', 'escalate', 'remind', 'announce_again')", name="kind_known"),
+    CheckConstraint("num_nulls(due_at, remains) = 1", name="runs_or_stands"),
     Index("ix_timer_due_at", "due_at"),
 )
 
@@ -173,6 +208,20 @@ organization = Table(
     Column("version", BigInteger, nullable=False),
     Column("status", Text, nullable=False),
     Column("legal_business_name", Text, nullable=False),
+    Column("us_state", Text, nullable=False),
+    Column("duplicate_key", Text, nullable=False),
+    Index("ix_organization_duplicate_key", "duplicate_key", postgresql_where=text("status <> 'closed'")),
+)
+
+practitioner = Table(
+    "practitioner",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("us_state", Text, nullable=False),
+    Column("duplicate_key", Text, nullable=False),
+    Index("ix_practitioner_duplicate_key", "duplicate_key", postgresql_where=text("status <> 'closed'")),
 )
 
 user_group = Table(
@@ -182,6 +231,7 @@ user_group = Table(
     Column("version", BigInteger, nullable=False),
     Column("organization_id", Uuid, nullable=False),
     Column("status", Text, nullable=False),
+    Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
 )
 
@@ -198,6 +248,17 @@ assignment = Table(
     Column("status", Text, nullable=False),
     Index("ix_assignment_person_id", "person_id", postgresql_where=text("status = 'active'")),
     Index("ix_assignment_place_id", "place_id", "role", postgresql_where=text("status = 'active'")),
+)
+
+entitlement = Table(
+    "entitlement",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("assignment_id", Uuid, nullable=False),
+    Column("application", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Index("ix_entitlement_assignment_id", "assignment_id", postgresql_where=text("status = 'active'")),
 )
 
 account = Table(

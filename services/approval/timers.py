@@ -13,5 +13,6 @@ def chores() -> list[Chore]:
         Chore("fire timers", 0.5, usecases.fire_timer),
         Chore("look for absence", ABSENCE_EVERY_SECONDS, usecases.look_for_absence),
         Chore("name who was overlooked", ABSENCE_EVERY_SECONDS, usecases.name_overlooked),
+        Chore("forget who was told", 3600, usecases.forget_who_was_told),
         Chore("route what was unrouted", 1, usecases.route_unrouted),
     ]

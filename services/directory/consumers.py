@@ -14,12 +14,20 @@ def handlers(keys: usecases.Keys) -> Handlers:
     async def submitted(tx: Transaction, it: registration.RequestSubmitted) -> None:
         await usecases.keep_dossier(tx, keys, it)
 
+    @handle(registration.RequestResubmitted)
+    async def resubmitted(tx: Transaction, it: registration.RequestResubmitted) -> None:
+        await usecases.correct_dossier(tx, keys, it)
+
     @handle(approval.RequestApproved)
     async def approved(tx: Transaction, it: approval.RequestApproved) -> None:
         await usecases.keep_approval(tx, keys, it)
 
     @handle(approval.RequestDenied)
     async def denied(tx: Transaction, it: approval.RequestDenied) -> None:
+        await usecases.drop_dossier(tx, it.request_id)
+
+    @handle(approval.RequestWithdrawn)
+    async def withdrawn(tx: Transaction, it: approval.RequestWithdrawn) -> None:
         await usecases.drop_dossier(tx, it.request_id)
 
     @handle(approval.RequestExpired)

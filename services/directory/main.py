@@ -22,7 +22,7 @@ def database(told: DirectorySettings) -> Database:
 
 def keys(told: DirectorySettings) -> usecases.Keys:
     """Return what the directory encrypts, opens and seals with."""
-    return usecases.Keys(secrets.Vault(told.data_keys), told.seal_key, told.notification_seal_key)
+    return usecases.Keys(secrets.Vault(told.data_keys), told.seal_key, told.notification_seal_key, told.fingerprint_key)
 
 
 def handlers(told: DirectorySettings) -> Handlers:
@@ -56,5 +56,5 @@ def run(*, with_api: bool = True, with_worker: bool = True) -> None:
     telemetry.configure_logs(SERVICE, as_json=told.log_json)
     db = database(told)
     ours = keys(told)
-    worker = Worker(SERVICE, db, told.kafka_servers, handlers(told), timers.chores(ours)) if with_worker else None
+    worker = Worker(SERVICE, db, told.kafka, handlers(told), timers.chores(ours)) if with_worker else None
     serve.run(application(told, db, worker, with_api=with_api), worker, told)

@@ -8,10 +8,13 @@ from fastapi import APIRouter, Form, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from services.directory import domain, passwords, store, usecases, views
+from shared import policy
 from shared.database import Database
 from shared.errors import Refusal
+from shared.policy import Standing
 
 PREFIX = "/directory"
+_ANYBODY = frozenset({Standing.ANYBODY})
 
 Render = Callable[[str, Any], str]
 
@@ -27,8 +30,9 @@ def routes(db: Database, keys: usecases.Keys, render: Render) -> APIRouter:
         return page("link_invalid", views.link_invalid_page(f"{PREFIX}/password-links"), 404)
 
     @router.get("/password/{token}")
-    async def ask(token: str) -> HTMLResponse:
+    async def show_password_form(token: str) -> HTMLResponse:
         """Show the form that a set-password link leads to."""
+        policy.require(domain.POLICY, "show_password_form", _ANYBODY)
         async with db.begin() as tx:
             account = await usecases.owner_of_link(tx, token)
         if account is None:
@@ -36,8 +40,9 @@ def routes(db: Database, keys: usecases.Keys, render: Render) -> APIRouter:
         return page("set_password", views.set_password_page(account.user_id, f"{PREFIX}/password/{token}"))
 
     @router.post("/password/{token}")
-    async def choose(token: str, password: Annotated[str, Form()] = "") -> Response:
+    async def set_password(token: str, password: Annotated[str, Form()] = "") -> Response:
         """Store the password; 303 to a page that says so, 422 with the form again."""
+        policy.require(domain.POLICY, "set_password", _ANYBODY)
         async with db.begin() as tx:
             account = await usecases.owner_of_link(tx, token)
             person = await store.load_person(tx, account.person_id) if account else None
@@ -53,12 +58,14 @@ def routes(db: Database, keys: usecases.Keys, render: Render) -> APIRouter:
         return RedirectResponse(f"{PREFIX}/password-set", 303) if was_set else invalid_link()
 
     @router.get("/password-set")
-    async def was_set() -> HTMLResponse:
+    async def show_password_set() -> HTMLResponse:
+        policy.require(domain.POLICY, "show_password_set", _ANYBODY)
         return page("password_set", views.password_set_page())
 
     @router.post("/password-links")
-    async def ask_again(user_id: Annotated[str, Form()] = "") -> Response:
+    async def ask_password_link(user_id: Annotated[str, Form()] = "") -> Response:
         """Send a new link; the same answer whether or not there is such a user ID."""
+        policy.require(domain.POLICY, "ask_password_link", _ANYBODY)
         if not domain.normalise_user_id(user_id):
             view = views.link_invalid_page(f"{PREFIX}/password-links", user_id, user_id_is_malformed=True)
             return page("link_invalid", view, 422)
@@ -67,7 +74,8 @@ def routes(db: Database, keys: usecases.Keys, render: Render) -> APIRouter:
         return RedirectResponse(f"{PREFIX}/password-link-asked", 303)
 
     @router.get("/password-link-asked")
-    async def asked() -> HTMLResponse:
+    async def show_link_asked() -> HTMLResponse:
+        policy.require(domain.POLICY, "show_link_asked", _ANYBODY)
         return page("link_asked", views.link_asked_page())
 
     return router

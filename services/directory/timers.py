@@ -1,6 +1,6 @@
-"""Time comes in: the directory's keys are renewed before they end."""
+"""Time comes in: what nobody keeps ends, keys are renewed before they end, and what is useless is forgotten."""
 
-from services.directory import usecases
+from services.directory import store, usecases
 from shared.database import Transaction
 from shared.worker import Chore
 
@@ -12,4 +12,12 @@ def chores(keys: usecases.Keys) -> list[Chore]:
         await usecases.ensure_signing_key(tx, keys)
         return 0
 
-    return [Chore("renew the signing key", 3600, renew_signing_key)]
+    async def forget_old_sign_ins(tx: Transaction) -> int:
+        await store.forget_old_sign_ins(tx)
+        return 0
+
+    return [
+        Chore("renew the signing key", 3600, renew_signing_key),
+        Chore("fire timers", 1, usecases.fire_timer),
+        Chore("forget old sign-ins", 3600, forget_old_sign_ins),
+    ]

@@ -4,14 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from services.directory import domain
 from shared.ui.page import FieldError
+
+_LEAST, _MOST = domain.PASSWORD_LENGTHS
+_HINT = (
+    f"{_LEAST} to {_MOST} characters, spaces included. A password that many people use is refused; "
+    "four or more words that do not belong together work well."
+)
 
 PasswordProblem = Literal["missing", "too_short", "too_long", "too_common"]
 
 PASSWORD_PROBLEMS: dict[PasswordProblem, str] = {
     "missing": "Enter a password",
-    "too_short": "Password must be 15 characters or more",
-    "too_long": "Password must be 128 characters or fewer",
+    "too_short": f"Password must be {_LEAST} characters or more",
+    "too_long": f"Password must be {_MOST} characters or fewer",
     "too_common": "Choose a password that is harder to guess, like four words that do not belong together",
 }
 
@@ -24,6 +31,7 @@ class SetPasswordPage:
 
     user_id: str
     action: str
+    hint: str
     errors: tuple[FieldError, ...]
 
 
@@ -51,6 +59,7 @@ def set_password_page(user_id: str, token_path: str, errors: Sequence[PasswordPr
     return SetPasswordPage(
         user_id=user_id,
         action=token_path,
+        hint=_HINT,
         errors=tuple(FieldError("password", PASSWORD_PROBLEMS[problem]) for problem in errors),
     )
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
-from services.notification import domain, store, usecases
+from services.notification import domain, tables, usecases
 from shared import replicas
 from shared.contracts import approval, directory, registration
 from shared.database import Transaction
@@ -21,6 +20,8 @@ def handlers(ring: Callable[[], None] = lambda: None) -> Handlers:
     _registration(handle, ring)
     _approval(handle, ring)
     _directory(handle, ring)
+    _accounts(handle, ring)
+    _departures(handle, ring)
     _people_and_places(handle, ring)
     _readers(handle)
     return handle
@@ -52,8 +53,41 @@ def _registration(handle: Handlers, ring: Callable[[], None]) -> None:
             it.applicant.email,
             it.organization.legal_business_name if it.organization else None,
             it.group.name if it.group else None,
+            it.application,
+            it.rests_on.place_kind if it.rests_on else None,
+            it.rests_on.place_id if it.rests_on else None,
+            it.rests_on.role if it.rests_on else None,
         )
         await usecases.hear(tx, domain.Submitted(about, it.applicant.person_id, it.documents_needed, it.submitted_at))
+        tx.after_commit.append(ring)
+
+    @handle(registration.RequestResubmitted)
+    async def corrected(tx: Transaction, it: registration.RequestResubmitted) -> None:
+        about = domain.RequestFacts(
+            it.request_id,
+            it.scope_id,
+            organization_name=it.organization.legal_business_name if it.organization else None,
+            group_name=it.group.name if it.group else None,
+        )
+        await usecases.hear(tx, domain.Corrected(about))
+        tx.after_commit.append(ring)
+
+    @handle(registration.InvitationIssued)
+    async def invited(tx: Transaction, it: registration.InvitationIssued) -> None:
+        await usecases.hear(
+            tx,
+            domain.Invited(
+                it.invitation_id,
+                it.scope_id,
+                it.community_id,
+                it.application,
+                it.email,
+                it.criteria,
+                it.not_for,
+                it.code_sealed,
+                it.expires_at,
+            ),
+        )
         tx.after_commit.append(ring)
 
 
@@ -72,6 +106,23 @@ def _approval(handle: Handlers, ring: Callable[[], None]) -> None:
         turn = _turn(it, it.since_at)
         await hear(tx, domain.DecisionAwaited(turn, roles, it.approver_ids, it.community_address, it.expires_at))
 
+    @handle(approval.RequestReminded)
+    async def reminded(tx: Transaction, it: approval.RequestReminded) -> None:
+        await hear(
+            tx,
+            domain.Reminded(
+                _turn(it, it.reminded_at),
+                it.awaited,
+                it.number,
+                tuple(dict.fromkeys(queue.role for queue in it.queues)),
+                it.approver_ids,
+                it.community_address,
+                it.documents_awaited,
+                it.since_at,
+                it.expires_at,
+            ),
+        )
+
     @handle(approval.RequestEscalated)
     async def escalated(tx: Transaction, it: approval.RequestEscalated) -> None:
         to_help_desk = it.queue.place_id == community_place(it.community_id)
@@ -80,11 +131,18 @@ def _approval(handle: Handlers, ring: Callable[[], None]) -> None:
 
     @handle(approval.RequestApproved)
     async def approved(tx: Transaction, it: approval.RequestApproved) -> None:
-        await hear(tx, domain.Settled(_turn(it, it.decided_at), "approved", role=it.capacity.role))
+        turn = _turn(it, it.decided_at)
+        await hear(tx, domain.Settled(turn, "approved", role=it.capacity.role, decided_by=it.decided_by))
 
     @handle(approval.RequestDenied)
     async def denied(tx: Transaction, it: approval.RequestDenied) -> None:
-        await hear(tx, domain.Settled(_turn(it, it.decided_at), "denied", it.reason, it.capacity.role))
+        turn = _turn(it, it.decided_at)
+        await hear(tx, domain.Settled(turn, "denied", it.reason, it.capacity.role, it.decided_by))
+
+    @handle(approval.RequestReturned)
+    async def returned(tx: Transaction, it: approval.RequestReturned) -> None:
+        turn = _turn(it, it.returned_at)
+        await hear(tx, domain.Returned(turn, it.reason, it.correct, it.capacity.role, it.expires_at))
 
     @handle(approval.RequestReopened)
     async def reopened(tx: Transaction, it: approval.RequestReopened) -> None:
@@ -92,7 +150,15 @@ def _approval(handle: Handlers, ring: Callable[[], None]) -> None:
 
     @handle(approval.RequestExpired)
     async def expired(tx: Transaction, it: approval.RequestExpired) -> None:
-        await hear(tx, domain.Settled(_turn(it, it.expired_at), "expired"))
+        await hear(tx, domain.Settled(_turn(it, it.expired_at), "expired", previous_state=it.previous_state))
+
+    @handle(approval.RequestWithdrawn)
+    async def withdrawn(tx: Transaction, it: approval.RequestWithdrawn) -> None:
+        await hear(tx, domain.Settled(_turn(it, it.withdrawn_at), "withdrawn"))
+
+    @handle(approval.RequestWithdrawalRefused)
+    async def withdrawal_refused(tx: Transaction, it: approval.RequestWithdrawalRefused) -> None:
+        await hear(tx, domain.WithdrawalRefused(_turn(it, it.refused_at), it.why))
 
     @handle(approval.RequestClosed)
     async def closed(tx: Transaction, it: approval.RequestClosed) -> None:
@@ -103,7 +169,7 @@ def _directory(handle: Handlers, ring: Callable[[], None]) -> None:
     @handle(directory.GrantApplied)
     async def granted(tx: Transaction, it: directory.GrantApplied) -> None:
         about = domain.RequestFacts(it.request_id, it.scope_id, place_id=it.place_id)
-        await usecases.hear(tx, domain.Granted(about, it.person_id, it.account_issued, it.applied_at))
+        await usecases.hear(tx, _granted(about, it))
         tx.after_commit.append(ring)
 
     @handle(directory.GrantRefused)
@@ -112,6 +178,8 @@ def _directory(handle: Handlers, ring: Callable[[], None]) -> None:
         await usecases.hear(tx, domain.GrantRefused(about, it.round, it.reason, it.refused_at))
         tx.after_commit.append(ring)
 
+
+def _accounts(handle: Handlers, ring: Callable[[], None]) -> None:
     @handle(directory.AccountIssued)
     async def account_issued(tx: Transaction, it: directory.AccountIssued) -> None:
         await usecases.learn_user_id(tx, it.person_id, it.user_id)
@@ -128,6 +196,66 @@ def _directory(handle: Handlers, ring: Callable[[], None]) -> None:
             tx, domain.LinkAsked(it.person_id, it.community_id, it.link_id, it.link_sealed, it.link_expires_at)
         )
         tx.after_commit.append(ring)
+
+    @handle(directory.AccountChanged)
+    async def account_changed(tx: Transaction, it: directory.AccountChanged) -> None:
+        if it.state == "locked" and it.community_id and it.until:  # The directory names both since it locks.
+            await usecases.hear(tx, domain.AccountLocked(it.person_id, it.community_id, it.changed_at, it.until))
+            tx.after_commit.append(ring)
+        else:
+            await usecases.hear(tx, domain.LockEnded(it.person_id))
+
+
+def _departures(handle: Handlers, ring: Callable[[], None]) -> None:
+    async def hear(tx: Transaction, fact: domain.Fact) -> None:
+        await usecases.hear(tx, fact)
+        tx.after_commit.append(ring)
+
+    @handle(directory.RoleEnded)
+    async def role_ended(tx: Transaction, it: directory.RoleEnded) -> None:
+        await hear(
+            tx,
+            domain.RoleEnded(
+                it.assignment_id,
+                it.person_id,
+                it.role,
+                it.place_kind,
+                it.place_id,
+                it.scope_id,
+                it.community_id,
+                it.cause,
+                it.ended_by,
+                it.effective_until,
+            ),
+        )
+
+    @handle(directory.EntitlementEnded)
+    async def entitlement_ended(tx: Transaction, it: directory.EntitlementEnded) -> None:
+        await hear(
+            tx,
+            domain.EntitlementEnded(
+                it.entitlement_id,
+                it.assignment_id,
+                it.person_id,
+                it.application,
+                it.role,
+                it.scope_id,
+                it.community_id,
+                it.cause,
+                it.effective_until,
+            ),
+        )
+
+    @handle(directory.OrganizationSuspended)
+    async def suspended(tx: Transaction, it: directory.OrganizationSuspended) -> None:
+        fact = domain.OrganizationSuspended(
+            it.organization_id, it.community_id, it.suspended_at, it.entitlements_end_at
+        )
+        await hear(tx, fact)
+
+    @handle(directory.GroupLeftWithoutAdministrator)
+    async def group_left(tx: Transaction, it: directory.GroupLeftWithoutAdministrator) -> None:
+        await hear(tx, domain.GroupLeftWithoutAdministrator(it.group_id, it.organization_id, it.left_at, it.closes_at))
 
 
 def _people_and_places(handle: Handlers, ring: Callable[[], None]) -> None:
@@ -153,7 +281,12 @@ def _people_and_places(handle: Handlers, ring: Callable[[], None]) -> None:
         await usecases.learn_places(
             tx,
             [
-                {"id": change.entity_id, "version": change.version, "name": change.now.legal_business_name}
+                {
+                    "id": change.entity_id,
+                    "version": change.version,
+                    "name": change.now.legal_business_name,
+                    "community_id": change.now.community_id,
+                }
                 for change in changes
                 if change.now
             ],
@@ -165,7 +298,12 @@ def _people_and_places(handle: Handlers, ring: Callable[[], None]) -> None:
         await usecases.learn_places(
             tx,
             [
-                {"id": change.entity_id, "version": change.version, "name": change.now.name}
+                {
+                    "id": change.entity_id,
+                    "version": change.version,
+                    "name": change.now.name,
+                    "community_id": change.now.community_id,
+                }
                 for change in changes
                 if change.now
             ],
@@ -174,38 +312,18 @@ def _people_and_places(handle: Handlers, ring: Callable[[], None]) -> None:
 
 
 def _readers(handle: Handlers) -> None:
-    """Who may see what people were told: roles held in a community, and the accounts of their holders."""
+    """Who holds which role, which applications rest on it, and whose account may act.
 
-    @handle.state(directory.RoleAssignmentState)
-    async def assignments(tx: Transaction, changes: Sequence[Change[directory.RoleAssignmentState]]) -> None:
-        rows: list[dict[str, Any]] = [
-            {
-                "id": change.entity_id,
-                "version": change.version,
-                "person_id": change.now.person_id,
-                "role": change.now.role,
-                "place_id": change.now.place_id,
-                "active": change.now.status == "active",
-            }
-            for change in changes
-            if change.now and change.now.place_kind == "community"
-        ]
-        gone = [{"id": change.entity_id, "version": change.version} for change in changes if change.now is None]
-        await store.save_assignments(tx, rows, gone)
+    For who may see what people were told, and for who is left where somebody's role has ended.
+    """
 
-    @handle.state(directory.AccountState)
-    async def accounts(tx: Transaction, changes: Sequence[Change[directory.AccountState]]) -> None:
-        await store.save_accounts(
-            tx,
-            [
-                {
-                    "id": change.entity_id,
-                    "version": change.version,
-                    "status": change.now.status if change.now else "closed",
-                }
-                for change in changes
-            ],
-        )
+    replicas.keep(handle, directory.RoleAssignmentState, tables.assignment)
+    replicas.keep(handle, directory.EntitlementState, tables.entitlement)
+    replicas.keep(handle, directory.AccountState, tables.account)
+
+
+def _granted(about: domain.RequestFacts, it: directory.GrantApplied) -> domain.Granted:
+    return domain.Granted(about, it.person_id, it.account_issued, it.entitlement_id is not None, it.applied_at)
 
 
 def _turn(it: approval.RequestEvent, at: datetime) -> domain.Turn:
@@ -218,5 +336,6 @@ def _turn(it: approval.RequestEvent, at: datetime) -> domain.Turn:
         it.place_kind,
         it.place_id,
         it.applicant_id,
+        application=it.application,
     )
     return domain.Turn(about, it.applicant_id, it.stage, it.round, at)

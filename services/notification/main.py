@@ -34,7 +34,7 @@ def worker(told: NotificationSettings, db: Database) -> Worker:
         )
         for _ in range(timers.SENDERS)
     ]
-    return Worker(SERVICE, db, told.kafka_servers, consumers.handlers(bell.ring), timers.chores(senders))
+    return Worker(SERVICE, db, told.kafka, consumers.handlers(bell.ring), timers.chores(senders))
 
 
 def handlers(_told: NotificationSettings) -> Handlers:

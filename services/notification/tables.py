@@ -6,10 +6,10 @@ to the wall clock of the database, which all workers share.
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     CheckConstraint,
     Column,
     DateTime,
+    ForeignKey,
     Index,
     Integer,
     Table,
@@ -94,10 +94,63 @@ notice = Table(
         postgresql_where=text("state IN ('waiting', 'due', 'sending', 'unknown')"),
     ),
     Index("ix_notice_request_id", "request_id", "created_at", "id"),
+    Index("ix_notice_recipient_id", "recipient_id", "created_at", "id"),
+    Index("ix_notice_created_at", "created_at", "id"),
     Index("ix_notice_waiting_recipient", "recipient_id", postgresql_where=text("state = 'waiting'")),
     Index("ix_notice_waiting_scope", "scope_id", postgresql_where=text("state = 'waiting'")),
     Index("ix_notice_overdue_at", "overdue_at", postgresql_where=text("state = 'waiting'")),
     Index("ix_notice_ended_at", "ended_at", postgresql_where=text("address IS NOT NULL")),
+    Index("ix_notice_wiped_ended_at", "ended_at", postgresql_where=text("address IS NULL")),
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    # Each try to send a notice, and how it ended. A number that is missing: the worker died over it.
+    Column("notice_id", Uuid, ForeignKey("notice.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("smtp_status", Integer),
+)
+
+departure = Table(
+    "departure",
+    metadata,
+    # What has ended, until those who are left there are told.
+    Column("id", Uuid, primary_key=True),
+    Column("what", Text, nullable=False),
+    Column("about_id", Uuid, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("scope_id", Uuid, nullable=False),
+    Column("place_kind", Text, nullable=False),
+    Column("place_id", Uuid, nullable=False),
+    Column("community_id", Text),
+    Column("detail", JSONB, nullable=False),
+    # Wall clock of the database, like leases: states on another topic are to be read first.
+    Column("tell_at", DateTime(timezone=True), nullable=False),
+    # A row that has been told stays, so that the same departure is not told again; it goes with the notices.
+    Column("told_at", DateTime(timezone=True)),
+    Column("causation_id", Uuid),
+    Column("traceparent", Text, nullable=False),
+    CheckConstraint("what IN ('role_ended', 'organization_suspended', 'group_left')", name="what_known"),
+    Index("ix_departure_tell_at", "tell_at", postgresql_where=text("told_at IS NULL")),
+    Index("ix_departure_told_at", "told_at"),
+)
+
+settlement = Table(
+    "settlement",
+    metadata,
+    # Work of which a person had been told and that somebody else has settled, until the next digest.
+    Column("person_id", Uuid, primary_key=True),
+    Column("request_id", Uuid, primary_key=True),
+    Column("occasion", Text, primary_key=True),
+    Column("community_id", Text, nullable=False),
+    Column("how", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("settled_at", DateTime(timezone=True), nullable=False),
+    Column("heard_at", DateTime(timezone=True), nullable=False),
+    Index("ix_settlement_heard_at", "community_id", "heard_at"),
 )
 
 request = Table(
@@ -118,11 +171,20 @@ request = Table(
     Column("email", Text),
     Column("organization_name", Text),
     Column("group_name", Text),
+    Column("application", Text),
+    Column("resting_kind", Text),
+    Column("resting_id", Uuid),
+    Column("resting_role", Text),
     Column("history", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("heard_at", DateTime(timezone=True), nullable=False),
     Column("ended_at", DateTime(timezone=True)),
     CheckConstraint("num_nulls(given_name, family_name, email) IN (0, 3)", name="contact_whole"),
     Index("ix_request_place_id", "place_id"),
+    Index("ix_request_resting_id", "resting_id"),
     Index("ix_request_ended_at", "ended_at", postgresql_where=text("email IS NOT NULL")),
+    Index("ix_request_wiped_ended_at", "ended_at", postgresql_where=text("email IS NULL")),
+    # Drafts, of which only a code was ever asked.
+    Index("ix_request_heard_at", "heard_at", postgresql_where=text("tracking_number IS NULL")),
 )
 
 person = Table(
@@ -145,25 +207,42 @@ place = Table(
     Column("id", Uuid, primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("name", Text, nullable=False),
+    Column("community_id", Text, nullable=False),
 )
 
 assignment = Table(
     "assignment",
     metadata,
-    # Roles held in a community: whoever holds one that an operator appoints may see what people were told.
+    # Who holds which role where: the readers of what people were told, and those who are left in a place.
     Column("id", Uuid, primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("person_id", Uuid, nullable=False),
     Column("role", Text, nullable=False),
+    Column("place_kind", Text, nullable=False),
     Column("place_id", Uuid, nullable=False),
-    Column("active", Boolean, nullable=False),
+    Column("scope_id", Uuid, nullable=False),
+    Column("status", Text, nullable=False),
     Index("ix_assignment_person_id", "person_id"),
+    Index("ix_assignment_scope_id", "scope_id", postgresql_where=text("status = 'active'")),
+)
+
+entitlement = Table(
+    "entitlement",
+    metadata,
+    # Which applications rest on which role assignment: they end with it.
+    Column("id", Uuid, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("assignment_id", Uuid, nullable=False),
+    Column("application", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("effective_until", DateTime(timezone=True)),
+    Index("ix_entitlement_assignment_id", "assignment_id"),
 )
 
 account = Table(
     "account",
     metadata,
-    Column("id", Uuid, primary_key=True),
+    Column("person_id", Uuid, primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("status", Text, nullable=False),
 )

@@ -1,19 +1,16 @@
 """What registration hears: how far each request has come, and what its checks are judged on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
-from services.registration import store, tables, usecases
-from services.registration.domain import requests as domain
+from services.registration import domain, tables, usecases
 from shared import replicas
 from shared.contracts import approval, directory
 from shared.database import Transaction
-from shared.delivery import Change, Handlers
+from shared.delivery import Handlers
 
 GROUP = "registration"
 
-_GONE = "deleted"
 _STATES: Mapping[str, domain.State] = {"awaiting_documents": "awaiting_documents"}
 """Approval's words for its open states that are not simply pending."""
 
@@ -24,7 +21,7 @@ def handlers() -> Handlers:
     replicas.follow(handle)
     _follow_approval(handle)
     _follow_grants(handle)
-    _follow_directory(handle)
+    _keep_replicas(handle)
     return handle
 
 
@@ -36,22 +33,67 @@ def _follow_approval(handle: Handlers) -> None:
     @handle(approval.RequestOpened)
     async def opened(tx: Transaction, it: approval.RequestOpened) -> None:
         state = "awaiting_documents" if it.documents_awaited else _STATES.get(it.state, "pending")
-        await usecases.note_step(tx, it.request_id, _step(it, state=state, at=it.opened_at), "opened")
+        await usecases.note_step(
+            tx, it.request_id, _step(it, state=state, at=it.opened_at, until_at=it.expires_at), "opened"
+        )
 
     @handle(approval.RequestAwaitingDecision)
     async def awaiting(tx: Transaction, it: approval.RequestAwaitingDecision) -> None:
         roles = tuple(queue.role for queue in it.queues)
-        step = _step(it, state="pending", at=it.since_at, roles=roles)
+        step = _step(it, state="pending", at=it.since_at, roles=roles, until_at=it.expires_at)
         await usecases.note_step(tx, it.request_id, step, "awaiting_decision")
+
+    @handle(approval.RequestReminded)
+    async def reminded(tx: Transaction, it: approval.RequestReminded) -> None:
+        if it.awaited == "documents":  # Whoever was to look into a concern before has done so.
+            step = _step(it, state="awaiting_documents", at=it.reminded_at, until_at=it.expires_at)
+        else:
+            step = _step(
+                it,
+                state=None,
+                at=it.reminded_at,
+                roles=tuple(queue.role for queue in it.queues),
+                adds_roles=True,
+                reminded=it.number,
+                until_at=it.expires_at,
+            )
+        await usecases.note_step(tx, it.request_id, step, "reminded")
 
     @handle(approval.RequestEscalated)
     async def escalated(tx: Transaction, it: approval.RequestEscalated) -> None:
-        step = (
-            _step(it, state="refused", at=it.escalated_at, roles=(it.queue.role,), reason=it.refusal)
-            if it.why == "cannot_be_granted"
-            else _step(it, state=None, at=it.escalated_at, roles=(it.queue.role,), adds_roles=True)
+        cannot_be_granted = it.why == "cannot_be_granted"
+        step = _step(
+            it,
+            state="refused" if cannot_be_granted else None,
+            at=it.escalated_at,
+            roles=(it.queue.role,),
+            adds_roles=not cannot_be_granted,
+            reason=it.refusal if cannot_be_granted else None,
+            escalated=it.why,
+            until_at=it.expires_at,
         )
         await usecases.note_step(tx, it.request_id, step, "escalated")
+
+    @handle(approval.RequestReturned)
+    async def returned(tx: Transaction, it: approval.RequestReturned) -> None:
+        step = _step(
+            it,
+            state="returned",
+            at=it.returned_at,
+            reason=it.reason,
+            correct=it.correct,
+            decided_as=it.capacity.role,
+            until_at=it.expires_at,
+        )
+        await usecases.note_step(tx, it.request_id, step, "returned")
+
+    @handle(approval.RequestWithdrawn)
+    async def withdrawn(tx: Transaction, it: approval.RequestWithdrawn) -> None:
+        await usecases.note_step(tx, it.request_id, _step(it, state="withdrawn", at=it.withdrawn_at), "withdrawn")
+
+    @handle(approval.RequestWithdrawalRefused)
+    async def withdrawal_refused(tx: Transaction, it: approval.RequestWithdrawalRefused) -> None:
+        await usecases.note_refused_withdrawal(tx, it.request_id, it.refused_at)
 
     @handle(approval.RequestApproved)
     async def approved(tx: Transaction, it: approval.RequestApproved) -> None:
@@ -65,7 +107,7 @@ def _follow_approval(handle: Handlers) -> None:
 
     @handle(approval.RequestReopened)
     async def reopened(tx: Transaction, it: approval.RequestReopened) -> None:
-        step = _step(it, state="pending", at=it.reopened_at, reason=it.why)
+        step = _step(it, state="pending", at=it.reopened_at, reason=it.why, until_at=it.expires_at)
         await usecases.note_step(tx, it.request_id, step, "reopened")
 
     @handle(approval.RequestExpired)
@@ -88,87 +130,11 @@ def _follow_grants(handle: Handlers) -> None:
         await usecases.note_refused_grant(tx, it.request_id, it.round, it.reason, it.refused_at)
 
 
-def _follow_directory(handle: Handlers) -> None:
-    """Keep what the directory says. Which of these comes first never matters: none refers to another row."""
-
-    @handle.state(directory.OrganizationState)
-    async def organizations(tx: Transaction, changes: Sequence[Change[directory.OrganizationState]]) -> None:
-        await store.save_replica(
-            tx,
-            tables.organization,
-            [
-                {
-                    "id": UUID(change.entity_id),
-                    "version": change.version,
-                    "community_id": change.now.community_id if change.now else "",
-                    "status": change.now.status if change.now else _GONE,
-                }
-                for change in changes
-            ],
-        )
-
-    @handle.state(directory.GroupState)
-    async def groups(tx: Transaction, changes: Sequence[Change[directory.GroupState]]) -> None:
-        await store.save_replica(
-            tx,
-            tables.user_group,
-            [
-                {
-                    "id": UUID(change.entity_id),
-                    "version": change.version,
-                    "organization_id": change.now.organization_id if change.now else None,
-                    "status": change.now.status if change.now else _GONE,
-                }
-                for change in changes
-            ],
-        )
-
-    @handle.state(directory.RoleAssignmentState)
-    async def assignments(tx: Transaction, changes: Sequence[Change[directory.RoleAssignmentState]]) -> None:
-        await store.save_replica(
-            tx,
-            tables.assignment,
-            [
-                {
-                    "id": UUID(change.entity_id),
-                    "version": change.version,
-                    "person_id": change.now.person_id if change.now else None,
-                    "role": change.now.role if change.now else "",
-                    "place_id": change.now.place_id if change.now else None,
-                    "status": change.now.status if change.now else _GONE,
-                }
-                for change in changes
-            ],
-        )
-
-    @handle.state(directory.AccountState)
-    async def accounts(tx: Transaction, changes: Sequence[Change[directory.AccountState]]) -> None:
-        await store.save_replica(
-            tx,
-            tables.account,
-            [
-                {
-                    "person_id": change.now.person_id if change.now else UUID(change.entity_id),
-                    "version": change.version,
-                    "status": change.now.status if change.now else _GONE,
-                }
-                for change in changes
-            ],
-        )
-
-    @handle.state(directory.PersonState)
-    async def people(tx: Transaction, changes: Sequence[Change[directory.PersonState]]) -> None:
-        await store.save_replica(
-            tx,
-            tables.known_person,
-            [
-                {
-                    "id": UUID(change.entity_id),
-                    "version": change.version,
-                    "given_name": change.now.given_name if change.now else "",
-                    "family_name": change.now.family_name if change.now else "",
-                    "email": change.now.email if change.now else "",
-                }
-                for change in changes
-            ],
-        )
+def _keep_replicas(handle: Handlers) -> None:
+    replicas.keep(handle, directory.OrganizationState, tables.organization)
+    replicas.keep(handle, directory.PractitionerState, tables.practitioner)
+    replicas.keep(handle, directory.EntitlementState, tables.entitlement)
+    replicas.keep(handle, directory.GroupState, tables.user_group)
+    replicas.keep(handle, directory.RoleAssignmentState, tables.assignment)
+    replicas.keep(handle, directory.AccountState, tables.account)
+    replicas.keep(handle, directory.PersonState, tables.known_person)

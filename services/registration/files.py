@@ -6,6 +6,7 @@ crash in between leaves an orphan file and never a row without its file.
 
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -85,8 +86,11 @@ class Files:
         return Stored(key, media_type, digest.hexdigest(), size)
 
     async def get(self, key: str) -> AsyncIterator[bytes]:
-        """Return the bytes of one file, piece by piece. Raises FileNotFoundError."""
-        result = await obstore.get_async(self._store, key)
+        """Return the bytes of one file, piece by piece. Raises unavailable; its row says that it is there."""
+        try:
+            result = await obstore.get_async(self._store, key)
+        except (BaseError, FileNotFoundError) as error:
+            raise Refusal("unavailable") from error
 
         async def pieces() -> AsyncIterator[bytes]:
             async for chunk in result.stream():
@@ -101,6 +105,11 @@ class Files:
                 await obstore.delete_async(self._store, key)
             except FileNotFoundError:
                 continue
+
+    async def drop(self, key: str) -> None:
+        """Delete a file that no row names, if it can be done now: otherwise a chore finds it."""
+        with suppress(BaseError):
+            await self.delete([key])
 
     async def all(self) -> AsyncIterator[list[Found]]:
         """Return every file that is there, page by page."""

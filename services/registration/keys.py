@@ -3,10 +3,12 @@
 Stands on the storage floor beside `store`: it knows keys, and no rows.
 """
 
+import ipaddress
 import secrets as random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from shared import secrets
 from shared.ids import RequestId
@@ -44,6 +46,31 @@ class Keyring:
         """Return the keyed hash under which a mailed code is kept."""
         return self.fingerprint("email code", str(request_id), code)
 
+    def email_fingerprint(self, email: str) -> str:
+        """Return the keyed hash by which an address is recognised, however it is capitalised."""
+        return self.fingerprint("email", email.casefold())
+
+    def invitation_fingerprint(self, code: str) -> str:
+        """Return the keyed hash under which an invitation's code is kept, however it is typed."""
+        return self.fingerprint("invitation", _plain(code))
+
+    def client_fingerprint(self, address: str) -> str:
+        """Return the keyed hash under which a client's network address is counted; all of an IPv6 /64 are one."""
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return self.fingerprint("client address", address)
+        one = ipaddress.ip_network((parsed, 64), strict=False) if parsed.version == 6 else parsed
+        return self.fingerprint("client address", str(one))
+
+    def lock_address(self, invitation_id: UUID, email: str) -> str:
+        """Encrypt the address of one invitation for storage."""
+        return self.vault.lock(email, bound_to=f"invitation.email.{invitation_id}")
+
+    def open_address(self, invitation_id: UUID, locked: str) -> str:
+        """Return what `lock_address` encrypted. Raises UnreadableError."""
+        return self.vault.open(locked, bound_to=f"invitation.email.{invitation_id}")
+
     def seal_for_directory(self, plain: str) -> str:
         """Make a value readable to the directory alone."""
         return secrets.seal(self.directory_seal, plain)
@@ -68,6 +95,11 @@ def new_code() -> str:
     return f"{random.randbelow(10**8):08d}"
 
 
+def new_invitation_code() -> str:
+    """Return a code of 80 random bits, like 7M3Q-0XKD-92HT-VB4E."""
+    return new_tracking_number().removeprefix("IACS-")
+
+
 def new_tracking_number() -> str:
     """Return a number of 80 random bits, like IACS-7M3Q-0XKD-92HT-VB4E."""
     signs = "".join(random.choice(_ALPHABET) for _ in range(16))
@@ -76,10 +108,14 @@ def new_tracking_number() -> str:
 
 def tracking_number(typed: str) -> str | None:
     """Return a tracking number as it is stored, however it was typed; None if it cannot be one."""
-    plain = typed.upper().replace("-", "").replace(" ", "").replace("O", "0").replace("I", "1").replace("L", "1")
+    plain = _plain(typed)
     if len(plain) != 20 or not plain.startswith("1ACS") or any(sign not in _ALPHABET for sign in plain):
         return None
     return "-".join(("IACS", *(plain[n : n + 4] for n in range(4, 20, 4))))
+
+
+def _plain(typed: str) -> str:
+    return typed.upper().replace("-", "").replace(" ", "").replace("O", "0").replace("I", "1").replace("L", "1")
 
 
 def _bound(request_id: RequestId, name: str) -> str:

@@ -39,12 +39,18 @@ def handlers(_told: RegistrationSettings) -> Handlers:
 
 def application(told: RegistrationSettings, db: Database, worker: Worker | None, *, with_api: bool) -> FastAPI:
     """Return the HTTP application: the whole API, or health and metrics alone beside a lone worker."""
-    verifier = serve.verifier(told, db)
+    routers = []
+    if with_api:
+        files, cursors = Files(told.documents_url), web.Cursors(told.secret_key)
+        verifier = serve.verifier(told, db)
+        routers = [
+            api.routes(db, verifier, keyring(told), files, cursors, filings_an_hour=told.filings_an_hour),
+        ]
     return web.build(
         SERVICE,
         "IACS registration",
         db,
-        [api.routes(db, verifier, keyring(told), Files(told.documents_url))] if with_api else [],
+        routers,
         needs_replicas=[directory.STATE_TOPIC, directory.PEOPLE_TOPIC] if with_api else [],
         is_alive=lambda: worker is None or worker.is_alive,
         larger_bodies=api.LARGER_BODIES,
@@ -57,5 +63,5 @@ def run(*, with_api: bool = True, with_worker: bool = True) -> None:
     telemetry.configure_logs(SERVICE, as_json=told.log_json)
     db = database(told)
     chores = timers.chores(db, Files(told.documents_url))
-    worker = Worker(SERVICE, db, told.kafka_servers, handlers(told), chores) if with_worker else None
+    worker = Worker(SERVICE, db, told.kafka, handlers(told), chores) if with_worker else None
     serve.run(application(told, db, worker, with_api=with_api), worker, told)

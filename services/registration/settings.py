@@ -3,6 +3,7 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from services.registration import domain
 from shared.settings import Jwk, Key, Keys, Settings
 
 
@@ -15,4 +16,7 @@ class RegistrationSettings(Settings):
     fingerprint_key: Key = Field(description="Keyed hashes of SSN, TIN, identity and codes; the directory shares it")
     documents_url: str = Field(description="Where documents are kept: file:///path or s3://bucket/prefix")
     directory_seal_key: Jwk = Field(description="Public key to which TINs are sealed for the directory")
+    filings_an_hour: int = Field(
+        default=domain.FILED_BY_ADDRESS.at_most, ge=1, description="By people who are not signed in, from one address"
+    )
     notification_seal_key: Jwk = Field(description="Public key to which mailed codes are sealed for notification")

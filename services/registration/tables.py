@@ -56,6 +56,18 @@ request = Table(
     Column("person_id", Uuid),
     Column("submitted_at", DateTime(timezone=True)),
     Column("submitted_event_id", Uuid),
+    # Which application is asked for, and the role assignment that the entitlement is to rest on.
+    Column("application", Text),
+    Column("rests_on_id", Uuid),
+    Column("rests_on_role", Text),
+    Column("rests_on_place_kind", Text),
+    Column("rests_on_place_id", Uuid),
+    # 1 as filed; one more with each correction.
+    Column("revision", Integer, nullable=False, server_default=text("1")),
+    # What the help desk is to look into before anybody decides.
+    Column("concern", Text),
+    # The invitation that its applicant has, where one is needed; it is used up at submission.
+    Column("invitation_id", Uuid),
     # How far it has come, as approval and the directory have told.
     Column("state", Text, nullable=False),
     Column("since_at", DateTime(timezone=True), nullable=False),
@@ -66,6 +78,13 @@ request = Table(
     Column("roles", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("reason", Text),
     Column("decided_as", Text),
+    Column("until_at", DateTime(timezone=True)),
+    Column("correct", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("reminded", Integer, nullable=False, server_default=text("0")),
+    Column("escalated", Text),
+    # What the applicant has sent or wished, and approval has not answered.
+    Column("correction_sent", Boolean, nullable=False, server_default=text("false")),
+    Column("withdrawal", Text),
     Column("ended_at", DateTime(timezone=True)),
     # Its timers: each is empty when it does not run.
     Column("draft_expires_at", DateTime(timezone=True)),
@@ -75,7 +94,7 @@ request = Table(
     Column("unopened_since", DateTime(timezone=True)),
     CheckConstraint(
         "state IN ('awaiting_email_proof', 'awaiting_sign_in', 'submitted', 'awaiting_documents', 'pending', "
-        "'approved', 'refused', 'granted', 'denied', 'expired', 'withdrawn', 'closed')",
+        "'returned', 'approved', 'refused', 'granted', 'denied', 'expired', 'withdrawn', 'closed')",
         name="state_known",
     ),
     CheckConstraint("num_nulls(person_id, submitted_at, submitted_event_id) IN (0, 3)", name="submitted_whole"),
@@ -91,6 +110,13 @@ request = Table(
     ),
     CheckConstraint("erase_at IS NULL OR (ended_at IS NOT NULL AND state <> 'granted')", name="granted_is_kept"),
     CheckConstraint("place_kind <> 'organization' OR place_id = scope_id", name="organization_is_its_scope"),
+    CheckConstraint("NOT correction_sent OR state = 'returned'", name="correction_of_what_was_returned"),
+    CheckConstraint("withdrawal IN ('asked', 'refused')", name="withdrawal_known"),
+    CheckConstraint(
+        "num_nulls(rests_on_id, rests_on_role, rests_on_place_kind, rests_on_place_id) IN (0, 4)",
+        name="rests_on_whole",
+    ),
+    CheckConstraint("rests_on_id IS NULL OR application IS NOT NULL", name="rests_on_for_an_application"),
     # R5: at most one open request for a person, a kind and a place.
     Index(
         "uq_request_open",
@@ -105,7 +131,7 @@ request = Table(
     Index("ix_request_erase_at", "erase_at", postgresql_where=text("erase_at IS NOT NULL")),
     Index("ix_request_announce_again_at", "announce_again_at", postgresql_where=text("announce_again_at IS NOT NULL")),
     Index("ix_request_unopened", "unopened_since", postgresql_where=text("unopened_since IS NOT NULL")),
-    Index("ix_request_person_id", "person_id"),
+    Index("ix_request_person_id", "person_id", "id"),
 )
 
 identity = Table(
@@ -133,13 +159,12 @@ email_code = Table(
     Column("request_id", Uuid, ForeignKey("request.id", ondelete="CASCADE"), nullable=False),
     Column("code_fingerprint", Text, nullable=False),
     Column("asked_at", DateTime(timezone=True), nullable=False),
-    # Whether the applicant asked for it: the first one comes by itself.
-    Column("asked_again", Boolean, nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("try_count", Integer, nullable=False, server_default=text("0")),
     Column("used_at", DateTime(timezone=True)),
     CheckConstraint("try_count BETWEEN 0 AND 5", name="five_tries"),
     Index("ix_email_code_request_id", "request_id", "asked_at"),
+    Index("ix_email_code_expires_at", "expires_at"),
 )
 
 document = Table(
@@ -172,11 +197,68 @@ timeline = Table(
     Column("roles", ARRAY(Text), nullable=False, server_default=text("'{}'")),
 )
 
+invitation = Table(
+    "invitation",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("community_id", Text, nullable=False),
+    Column("application", Text, nullable=False),
+    Column("email_fingerprint", Text, nullable=False),
+    # Encrypted: shown to the owner who typed it, and to nobody else.
+    Column("email_locked", Text, nullable=False),
+    # None where no code is asked: then it is a notice alone.
+    Column("code_fingerprint", Text, unique=True),
+    Column("issued_by", Uuid, nullable=False),
+    Column("issued_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("used_by_request", Uuid, unique=True),
+    Column("used_at", DateTime(timezone=True)),
+    CheckConstraint("num_nulls(used_by_request, used_at) IN (0, 2)", name="used_whole"),
+    CheckConstraint("used_by_request IS NULL OR code_fingerprint IS NOT NULL", name="used_by_its_code"),
+    Index("ix_invitation_application", "community_id", "application", "id"),
+    Index("ix_invitation_expires_at", "expires_at"),
+)
+
+filing_key = Table(
+    "filing_key",
+    metadata,
+    # Who filed under which Idempotency-Key, what, and how it was answered: so that a repetition is none.
+    Column("caller", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("body_fingerprint", Text, nullable=False),
+    Column("status", Integer),
+    Column("answer", JSONB),
+    Column("ends_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("num_nulls(status, answer) IN (0, 2)", name="answered_whole"),
+    Index("ix_filing_key_ends_at", "ends_at"),
+)
+
+counted_act = Table(
+    "counted_act",
+    metadata,
+    # What is limited: one row for each act, counted by all processes alike. `who` is an id or a keyed hash.
+    Column("id", Uuid, primary_key=True),
+    Column("limit", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Index("ix_counted_act_limit", "limit", "who", "at"),
+    Index("ix_counted_act_at", "at"),
+)
+
 # --- What the directory says, as far as registration needs it --------------------------------------
 # A deleted entity keeps its row, so that an older record cannot bring it back.
 
 organization = Table(
     "organization",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("community_id", Text, nullable=False),
+    Column("status", Text, nullable=False),
+)
+
+practitioner = Table(
+    "practitioner",
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("version", BigInteger, nullable=False),
@@ -190,6 +272,7 @@ user_group = Table(
     Column("id", Uuid, primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("organization_id", Uuid),
+    Column("group_kind", Text, nullable=False),
     Column("status", Text, nullable=False),
 )
 
@@ -200,10 +283,23 @@ assignment = Table(
     Column("version", BigInteger, nullable=False),
     Column("person_id", Uuid),
     Column("role", Text, nullable=False),
+    Column("place_kind", Text, nullable=False),
     Column("place_id", Uuid),
+    Column("scope_id", Uuid),
     Column("status", Text, nullable=False),
     Index("ix_assignment_person", "person_id", postgresql_where=text("status = 'active'")),
     Index("ix_assignment_place", "place_id", "role", postgresql_where=text("status = 'active'")),
+)
+
+entitlement = Table(
+    "entitlement",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("application", Text, nullable=False),
+    Column("assignment_id", Uuid),
+    Column("status", Text, nullable=False),
+    Index("ix_entitlement_assignment", "assignment_id", postgresql_where=text("status = 'active'")),
 )
 
 account = Table(

@@ -1,4 +1,4 @@
-"""What registration does when time has come: drafts expire, identities are erased, silence is noticed."""
+"""What registration does when time has come: drafts expire, identities are erased, silence is noticed, old rows go."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,7 @@ def chores(db: Database, kept: Files) -> list[Chore | Errand]:
     return [
         Chore("expire drafts", 60, usecases.expire_drafts),
         Chore("erase identities", 300, usecases.erase_identities),
+        Chore("clean up rows", 600, usecases.clean_up),
         Chore("announce again", 30, usecases.announce_again),
         Chore("count unopened", 15, count_unopened),
         Errand("clean up orphan files", 3600, orphans(db, kept)),

@@ -46,6 +46,8 @@ class RequestEvent(Event):
     stage: int = Field(ge=0, description="1 for the first stage; 0 while documents are awaited")
     round: int = Field(ge=1)
     version: int = Field(ge=1, description="The request's version after this event")
+    revision: int = Field(default=1, ge=1, description="1 as filed; one more with each correction by the applicant")
+    application: Code | None = Field(default=None, description="Which application is asked for, if one is")
     previous_state: Code | None = None
 
 
@@ -73,12 +75,30 @@ class RequestAwaitingDecision(RequestEvent):
     expires_at: Moment
 
 
+class RequestReminded(RequestEvent):
+    """Nothing has happened for a while: those who may decide are named again, or the applicant is awaited.
+
+    `number` counts the reminders of a stage and round from 1.
+    """
+
+    wire = "iacs.approval.request.reminded.v1"
+    awaited: Literal["decision", "documents"]
+    number: int = Field(ge=1)
+    queues: tuple[Queue, ...] = ()
+    approver_ids: tuple[PersonId, ...] = ()
+    community_address: bool = False
+    documents_awaited: tuple[Code, ...] = ()
+    since_at: Moment
+    reminded_at: Moment
+    expires_at: Moment
+
+
 class RequestEscalated(RequestEvent):
     """A further queue was added; those before keep theirs."""
 
     wire = "iacs.approval.request.escalated.v1"
     queue: Queue
-    why: Literal["no_approver", "overdue", "cannot_be_granted"]
+    why: Literal["no_approver", "overdue", "cannot_be_granted", "concern"]
     refusal: Code | None = None
     may_approve: bool = False
     escalated_at: Moment
@@ -104,13 +124,40 @@ class RequestDenied(RequestEvent):
     decided_at: Moment
 
 
+class RequestReturned(RequestEvent):
+    """An approver wants something corrected: it is the applicant's turn, and the approver's clock stands still."""
+
+    wire = "iacs.approval.request.returned.v1"
+    returned_by: PersonId
+    capacity: Capacity
+    reason: Code
+    correct: tuple[Code, ...] = Field(default=(), description="The fields and documents to look at, by their codes")
+    returned_at: Moment
+    expires_at: Moment
+
+
 class RequestReopened(RequestEvent):
-    """The approval could not be granted because its decider had lost authority: decide again."""
+    """It is to be decided again: its decider had lost authority, or the applicant has corrected it."""
 
     wire = "iacs.approval.request.reopened.v1"
     why: Code
     reopened_at: Moment
     expires_at: Moment
+
+
+class RequestWithdrawn(RequestEvent):
+    """The applicant's wish to withdraw was granted. Final."""
+
+    wire = "iacs.approval.request.withdrawn.v1"
+    withdrawn_at: Moment
+
+
+class RequestWithdrawalRefused(RequestEvent):
+    """The applicant's wish to withdraw came too late: somebody had decided."""
+
+    wire = "iacs.approval.request.withdrawal_refused.v1"
+    why: Code
+    refused_at: Moment
 
 
 class RequestExpired(RequestEvent):

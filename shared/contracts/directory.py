@@ -10,12 +10,15 @@ from uuid import UUID
 from pydantic import Field
 
 from shared.contracts.base import Code, Event, Moment, State
-from shared.ids import AssignmentId, PersonId, PlaceId, RequestId, ScopeId
+from shared.ids import AssignmentId, EntitlementId, PersonId, PlaceId, RequestId, ScopeId
 
 TOPIC = "iacs.directory.v1"
 STATE_TOPIC = "iacs.directory.state.v1"
 ACCOUNTS_TOPIC = "iacs.directory.accounts.v1"
 PEOPLE_TOPIC = "iacs.directory.people.v1"
+
+Cause = Literal["left", "revoked", "lapsed", "scope_closed"]
+"""Why a role or an entitlement ended: its holder left it, an approver took it, time ran out, its place is gone."""
 
 
 class OrganizationActivated(Event):
@@ -26,8 +29,32 @@ class OrganizationActivated(Event):
 
     organization_id: ScopeId
     community_id: str
-    request_id: RequestId
+    request_id: RequestId | None = Field(default=None, description="None when a suspended one is active again")
     effective_from: Moment
+
+
+class OrganizationSuspended(Event):
+    """Nobody keeps the organization any more. It is not listed; its entitlements end on the day given."""
+
+    wire = "iacs.directory.organization.suspended.v1"
+    topic = TOPIC
+
+    organization_id: ScopeId
+    community_id: str
+    suspended_at: Moment
+    entitlements_end_at: Moment
+
+
+class OrganizationClosed(Event):
+    """The organization has ended, and with it its groups, roles, entitlements and open requests."""
+
+    wire = "iacs.directory.organization.closed.v1"
+    topic = TOPIC
+
+    organization_id: ScopeId
+    community_id: str
+    closed_by: PersonId | None = None
+    closed_at: Moment
 
 
 class GroupActivated(Event):
@@ -39,8 +66,54 @@ class GroupActivated(Event):
     group_id: PlaceId
     organization_id: ScopeId
     group_kind: Literal["provider", "surrogate"]
+    request_id: RequestId | None = Field(default=None, description="None when it has an administrator again")
+    effective_from: Moment
+
+
+class GroupLeftWithoutAdministrator(Event):
+    """Nobody administers the user group any more. It is closed on the day given unless somebody does."""
+
+    wire = "iacs.directory.group.left_without_administrator.v1"
+    topic = TOPIC
+
+    group_id: PlaceId
+    organization_id: ScopeId
+    left_at: Moment
+    closes_at: Moment
+
+
+class GroupClosed(Event):
+    """The user group has ended, and with it its roles, entitlements and open requests."""
+
+    wire = "iacs.directory.group.closed.v1"
+    topic = TOPIC
+
+    group_id: PlaceId
+    organization_id: ScopeId
+    closed_at: Moment
+
+
+class PractitionerActivated(Event):
+    """The practitioner record is approved."""
+
+    wire = "iacs.directory.practitioner.activated.v1"
+    topic = TOPIC
+
+    practitioner_id: ScopeId
+    community_id: str
     request_id: RequestId
     effective_from: Moment
+
+
+class PractitionerClosed(Event):
+    """The practitioner record has ended, and with it its role, entitlements and open requests."""
+
+    wire = "iacs.directory.practitioner.closed.v1"
+    topic = TOPIC
+
+    practitioner_id: ScopeId
+    community_id: str
+    closed_at: Moment
 
 
 class RoleGranted(Event):
@@ -75,7 +148,45 @@ class RoleEnded(Event):
     place_id: PlaceId
     scope_id: ScopeId
     community_id: str
-    cause: Literal["left", "revoked", "lapsed", "scope_closed"]
+    cause: Cause
+    ended_by: PersonId | None = None
+    effective_until: Moment
+
+
+class EntitlementGranted(Event):
+    """A person may now use an application, as long as the role assignment lasts that it rests on."""
+
+    wire = "iacs.directory.entitlement.granted.v1"
+    topic = TOPIC
+
+    entitlement_id: EntitlementId
+    person_id: PersonId
+    application: Code
+    assignment_id: AssignmentId
+    role: Code
+    scope_id: ScopeId
+    community_id: str
+    request_id: RequestId
+    decided_by: PersonId
+    decided_as: Code
+    effective_from: Moment
+
+
+class EntitlementEnded(Event):
+    """A person may no longer use an application on the strength of this role assignment. Source: R13."""
+
+    wire = "iacs.directory.entitlement.ended.v1"
+    topic = TOPIC
+
+    entitlement_id: EntitlementId
+    person_id: PersonId
+    application: Code
+    assignment_id: AssignmentId
+    role: Code
+    scope_id: ScopeId
+    community_id: str
+    cause: Cause
+    ended_by: PersonId | None = None
     effective_until: Moment
 
 
@@ -90,7 +201,8 @@ class GrantApplied(Event):
     scope_id: ScopeId
     place_id: PlaceId
     person_id: PersonId
-    assignment_id: AssignmentId
+    assignment_id: AssignmentId | None = Field(default=None, description="The role assignment, if a role was given")
+    entitlement_id: EntitlementId | None = Field(default=None, description="The entitlement, if one was given")
     account_issued: bool = Field(description="Whether this first grant also made the person's account")
     applied_at: Moment
 
@@ -139,7 +251,7 @@ class PasswordLinkAsked(Event):
 
 
 class AccountChanged(Event):
-    """The account's state changed; `user_id` never does."""
+    """The account's state changed; `user_id` never does. One that is locked is active again by itself."""
 
     wire = "iacs.directory.account.changed.v1"
     topic = ACCOUNTS_TOPIC
@@ -148,6 +260,8 @@ class AccountChanged(Event):
     previous_state: Code
     state: Code
     changed_at: Moment
+    community_id: str | None = Field(default=None, description="The community whose help desk helps this person")
+    until: Moment | None = Field(default=None, description="When a lock ends; None in every other state")
 
 
 class OrganizationState(State):
@@ -179,6 +293,21 @@ class GroupState(State):
     group_kind: Literal["provider", "surrogate"]
     name: str
     normalised_name: str
+    company_name: str = ""
+    effective_from: Moment
+
+
+class PractitionerState(State):
+    """A practitioner record as it is now: no name, no NPI."""
+
+    wire = "iacs.directory.practitioner.state.v1"
+    topic = STATE_TOPIC
+
+    practitioner_id: ScopeId
+    community_id: str
+    status: Literal["active", "closed"]
+    duplicate_key: str
+    state: str
     effective_from: Moment
 
 
@@ -193,6 +322,24 @@ class RoleAssignmentState(State):
     role: Code
     place_kind: Code
     place_id: PlaceId
+    scope_id: ScopeId
+    community_id: str
+    status: Literal["active", "ended", "lapsed", "revoked"]
+    effective_from: Moment
+    effective_until: Moment | None = None
+
+
+class EntitlementState(State):
+    """Who may use which application, resting on which role assignment."""
+
+    wire = "iacs.directory.entitlement.state.v1"
+    topic = STATE_TOPIC
+
+    entitlement_id: EntitlementId
+    person_id: PersonId
+    application: Code
+    assignment_id: AssignmentId
+    role: Code
     scope_id: ScopeId
     community_id: str
     status: Literal["active", "ended", "lapsed", "revoked"]

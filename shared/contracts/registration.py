@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import Field
 
 from shared.contracts.base import Code, Event, Moment, Record
-from shared.ids import DocumentId, PersonId, PlaceId, RequestId, ScopeId
+from shared.ids import AssignmentId, DocumentId, PersonId, PlaceId, RequestId, ScopeId
 
 TOPIC = "iacs.registration.v1"
 
@@ -38,7 +38,7 @@ class OrganizationData(Record):
     state: str
     zip_code: str
     phone: str
-    provider_type: Code
+    provider_type: str = Field(default="", pattern=r"^([A-Za-z][A-Za-z0-9_]{0,63})?$", description="Empty if not asked")
     npi: str = ""
     ptans: tuple[str, ...] = ()
 
@@ -48,10 +48,35 @@ class GroupData(Record):
 
     name: str
     normalised_name: str
+    company_name: str = Field(default="", description="Whose people a surrogate group is for")
+
+
+class PractitionerData(Record):
+    """What an individual practitioner says of the practice."""
+
+    npi: str
+    duplicate_key: str = Field(description="Keyed hash of the NPI; equal means duplicate")
+    street: str
+    city: str
+    state: str
+    zip_code: str
+    ptans: tuple[str, ...] = ()
+
+
+class RestsOn(Record):
+    """The role assignment of the applicant on which an entitlement is to rest."""
+
+    assignment_id: AssignmentId
+    role: Code
+    place_kind: Code
+    place_id: PlaceId
 
 
 class RequestSubmitted(Event):
-    """One applicant has one wish, filed once, with the e-mail address proved."""
+    """One applicant has one wish, filed once, with the e-mail address proved.
+
+    A `concern` is for the help desk to look into before anybody decides.
+    """
 
     wire = "iacs.registration.request.submitted.v1"
     topic = TOPIC
@@ -67,8 +92,60 @@ class RequestSubmitted(Event):
     applicant: Applicant
     organization: OrganizationData | None = None
     group: GroupData | None = None
+    practitioner: PractitionerData | None = None
+    application: Code | None = None
+    rests_on: RestsOn | None = None
+    revision: int = Field(default=1, ge=1, description="1 as filed; one more with each correction")
+    concern: Literal["identity_mismatch"] | None = None
     documents_needed: tuple[Code, ...] = ()
     submitted_at: Moment
+
+
+class RequestResubmitted(Event):
+    """The applicant has corrected what approval had returned in `round`; what it asks for now is all here."""
+
+    wire = "iacs.registration.request.resubmitted.v1"
+    topic = TOPIC
+
+    request_id: RequestId
+    scope_id: ScopeId
+    round: int = Field(ge=1, description="The round in which it was returned")
+    revision: int = Field(ge=2)
+    organization: OrganizationData | None = None
+    group: GroupData | None = None
+    practitioner: PractitionerData | None = None
+    resubmitted_at: Moment
+
+
+class WithdrawalAsked(Event):
+    """The applicant wishes to withdraw the request. Approval alone ends it, and answers. Source: R7."""
+
+    wire = "iacs.registration.request.withdrawal_asked.v1"
+    topic = TOPIC
+
+    request_id: RequestId
+    scope_id: ScopeId
+    asked_at: Moment
+
+
+class InvitationIssued(Event):
+    """The owner of an application tells somebody that it is there for them. Source: domain 3, 9."""
+
+    wire = "iacs.registration.invitation.issued.v1"
+    topic = TOPIC
+
+    invitation_id: UUID
+    scope_id: ScopeId = Field(description="The application as a place")
+    community_id: str
+    application: Code
+    email: str
+    criteria: str
+    not_for: str
+    code_sealed: str = Field(
+        default="", description="JWE (compact) sealed to notification's key; empty if none is asked for"
+    )
+    expires_at: Moment
+    issued_at: Moment
 
 
 class DocumentAdded(Event):

@@ -72,8 +72,11 @@ rootLogger.appenderRef.console.ref = console
 class Kafka(Part):
     """A Kafka broker on the loopback address, without authentication."""
 
-    def __init__(self, data: Path, claims: ports.Ports) -> None:
+    def __init__(self, data: Path, claims: ports.Ports, *, durable: bool = True) -> None:
+        """Prepare the broker; one that is not `durable` is for tests whose data folder goes with them."""
         super().__init__("kafka", data, claims)
+        if not durable:
+            self.end_signal = signal.SIGKILL  # It would take its time to write down what nobody will read.
         self.port: int | None = None
         self._folder = data / "kafka"
         self._properties = data / "kafka.properties"
@@ -124,11 +127,12 @@ class Kafka(Part):
         turn = state.Lock(primer.with_suffix(".lock"))
         turn.take(patience_seconds=TEACH_SECONDS)
         new = primer.with_suffix(".new")
+        usually = self.end_signal
         try:
             if primer.exists():
                 return
             new.unlink(missing_ok=True)
-            self.grace_seconds = TEACH_SECONDS  # It is written on the way out.
+            self.grace_seconds, self.end_signal = TEACH_SECONDS, signal.SIGTERM  # It is written on the way out.
             self._start(class_path, [f"-XX:AOTCacheOutput={new}"])
             self.stop()
             if self.wait() != ENDED_BY_SIGTERM:
@@ -136,7 +140,7 @@ class Kafka(Part):
             new.touch()
             new.rename(primer)
         finally:
-            self.grace_seconds = Part.grace_seconds
+            self.grace_seconds, self.end_signal = Part.grace_seconds, usually
             turn.release()
 
     def _format(self, class_path: list[Path]) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -134,7 +135,7 @@ def inbox(mailbox: Mailbox, behaviour: Behaviour | None) -> Starlette:
     async def show_inbox(request: Request) -> Response:
         to = request.query_params.get("to") or None
         before = request.query_params.get("before")
-        mails = list(mailbox.newest_first(to=to, before=before))
+        mails = list(islice(mailbox.newest_first(to=to, before=before), PAGE_LENGTH + 1))
         shown = mails[:PAGE_LENGTH]
         older = shown[-1].id if len(mails) > len(shown) else None
         return page("inbox.html", mails=shown, to=to, older=older)

@@ -9,9 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 from shared.platform import state
+
+_DELIVERED_TO = "Delivered-To: "
 
 
 @dataclass(frozen=True)
@@ -29,37 +33,45 @@ class Mail:
 
 
 class Mailbox:
-    """All messages: a folder of .eml files, and in memory what the pages show of them."""
+    """All messages: a folder of .eml files. In memory is whose they are; what they say is read when somebody looks."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        kept = sorted(folder.glob("*.eml"))
-        self._mails = {path.stem: _parsed(path.stem, path.read_bytes()) for path in kept}
+        self._recipients = {path.stem: _recipients(path) for path in sorted(folder.glob("*.eml"))}
 
-    def keep(self, sender: str, to: list[str], content: bytes) -> Mail:
+    def keep(self, sender: str, to: list[str], content: bytes) -> None:
         """Keep a message, on disk when this returns. Its file's name sorts by arrival."""
         mail_id = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
         # As delivery agents do: the envelope, which the headers need not repeat, goes on top.
-        envelope = [f"Return-Path: <{sender}>", *(f"Delivered-To: {one}" for one in to)]
+        envelope = [f"Return-Path: <{sender}>", *(f"{_DELIVERED_TO}{one}" for one in to)]
         whole = "".join(f"{line}\r\n" for line in envelope).encode() + content
         state.write_whole(self._folder / f"{mail_id}.eml", whole)
-        mail = self._mails[mail_id] = _parsed(mail_id, whole)
-        return mail
+        self._recipients[mail_id] = {one.lower() for one in to}
 
     def find(self, mail_id: str) -> Mail | None:
-        return self._mails.get(mail_id)
+        return _read(self._folder / f"{mail_id}.eml") if mail_id in self._recipients else None
 
     def newest_first(self, *, to: str | None = None, before: str | None = None) -> Iterator[Mail]:
         """Return those to one address, if given, that arrived before the message `before`, if given."""
-        for mail in reversed(list(self._mails.values())):
-            is_theirs = to is None or to.lower() in map(str.lower, mail.to)
-            if is_theirs and (before is None or mail.id < before):
-                yield mail
+        for mail_id, recipients in reversed(list(self._recipients.items())):
+            is_theirs = to is None or to.lower() in recipients
+            if is_theirs and (before is None or mail_id < before):
+                yield _read(self._folder / f"{mail_id}.eml")
 
 
-def _parsed(mail_id: str, content: bytes) -> Mail:
-    message = email.message_from_bytes(content, policy=email.policy.default)
+def _recipients(path: Path) -> set[str]:
+    """Return to whom a message was delivered, which stands at its top."""
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        next(lines, "")  # Return-Path
+        told = takewhile(lambda line: line.startswith(_DELIVERED_TO), lines)
+        return {line.removeprefix(_DELIVERED_TO).strip().lower() for line in told}
+
+
+@lru_cache(maxsize=500)
+def _read(path: Path) -> Mail:
+    mail_id = path.stem
+    message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     assert isinstance(message, EmailMessage)
 
     def part(kind: str) -> str | None:

@@ -248,10 +248,12 @@ def await_last_run(data: Path) -> None:
 def start_together(parts: Sequence[Part], progress: Progress) -> None:
     """Start all at once, and stop all if one fails. Raises the first failure."""
     failures: list[BaseException] = []
+    ending = threading.Event()
 
     def start(part: Part) -> None:
         try:
-            part.start(progress)
+            if not ending.is_set():
+                part.start(progress)
         except BaseException as trouble:
             failures.append(trouble)
 
@@ -264,11 +266,11 @@ def start_together(parts: Sequence[Part], progress: Progress) -> None:
             threads.sort(key=threading.Thread.is_alive, reverse=True)
         if failures:
             raise failures[0]
-    except BaseException:  # Ctrl-C while starting is one, too.
-        while any(thread.is_alive() for thread in threads):
+    except BaseException:  # Ctrl-C while starting is one, too; not every thread may have been started then.
+        ending.set()
+        while alive := [thread for thread in threads if thread.is_alive()]:
             stop_together(parts)  # Again: one may have been between two steps of its start.
-            for thread in threads:
-                thread.join(0.1)
+            alive[0].join(0.1)
         stop_together(parts)
         raise
 

@@ -69,7 +69,8 @@ class Postgres(Part):
 
     def create_database(self, name: str, template: str | None = None) -> None:
         """Make a database, as a copy of `template` (which nobody may be connected to) if one is named."""
-        source = f" TEMPLATE {_identifier(template)}" if template else ""
+        # Copied as files: for a small template that takes half as long as writing each page to the log.
+        source = f" TEMPLATE {_identifier(template)} STRATEGY file_copy" if template else ""
         self.psql(f"CREATE DATABASE {_identifier(name)}{source}")
 
     def drop_database(self, name: str) -> None:

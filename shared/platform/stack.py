@@ -26,7 +26,7 @@ class Stack:
         self.data = data.absolute()
         self.ports = ports.Ports(self.data)
         self.postgres = Postgres(self.data, self.ports, durable=durable)
-        self.kafka = Kafka(self.data, self.ports)
+        self.kafka = Kafka(self.data, self.ports, durable=durable)
         self.mail = MailServer(self.data, self.ports, faults=faults)
         self._owner = state.Lock(self.data / "owner")
 

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 import psutil
 
+from shared import deployment
 from shared.platform import embedded, part, ports, state
 from shared.platform.gateway import Gateway
 from shared.platform.jars import WrongJarError
@@ -45,18 +46,20 @@ def up(
     prepare: Prepare,
     on_ready: Callable[[str], None] | None = None,
     progress: Progress = silent,
+    faults: bool = False,
 ) -> None:
     """Start everything; in the foreground stay until SIGINT, SIGTERM or SIGHUP, and end everything.
 
     `prepare` runs when the stack answers and no service does yet. `on_ready` gets the gateway's address
     when all services are ready. Detached, `prepare` runs in the new process, `on_ready` in this one, and
-    this function returns after it. Raises InUseError if the data folder has an owner, NotStartedError
-    (with the end of a log) and whatever `prepare` raises; then nothing runs.
+    this function returns after it. `faults` lets the mail server be told to misbehave. Raises InUseError if
+    the data folder has an owner, NotStartedError (with the end of a log) and whatever `prepare` raises; then
+    nothing runs.
     """
     if not detach:
-        _own(data.absolute(), prepare, on_ready or silent, progress)
+        _own(data.absolute(), prepare, on_ready or silent, progress, faults=faults)
         return
-    origin = _detached(data.absolute(), prepare, progress)
+    origin = _detached(data.absolute(), prepare, progress, faults=faults)
     if on_ready:
         on_ready(origin)
 
@@ -99,7 +102,7 @@ class Service(Part):
     def __init__(self, name: str, stack: Stack, settings: Mapping[str, str]) -> None:
         super().__init__(name, stack.data, stack.ports)
         self.port = stack.ports.claim(name)
-        self._settings = embedded.of_service(settings, name)
+        self._settings = deployment.of_service(settings, name)
 
     @property
     def address(self) -> str:
@@ -198,8 +201,8 @@ class Owner:
             thread.join()
 
 
-def _own(data: Path, prepare: Prepare, on_ready: Callable[[str], None], progress: Progress) -> None:
-    stack, owner = Stack(data), Owner(data)
+def _own(data: Path, prepare: Prepare, on_ready: Callable[[str], None], progress: Progress, *, faults: bool) -> None:
+    stack, owner = Stack(data, faults=faults), Owner(data)
     with _ended_by_signal(), suppress(KeyboardInterrupt):
         stack.start(progress)
         try:
@@ -207,7 +210,7 @@ def _own(data: Path, prepare: Prepare, on_ready: Callable[[str], None], progress
             owner.keep(stack.postgres, stack.kafka, stack.mail)
             settings = embedded.write(stack)
             prepare(stack, settings)
-            services = [Service(name, stack, settings) for name in embedded.SERVICES]
+            services = [Service(name, stack, settings) for name in deployment.SERVICES]
             assert stack.mail.inbox_port is not None
             upstreams = {"mail": stack.mail.inbox_port, **{one.name: one.port for one in services}}
             gateway = Gateway(data, stack.ports, stack.ports.claim("gateway"), upstreams)
@@ -246,7 +249,7 @@ def _ended_by_signal() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _detached(data: Path, prepare: Prepare, progress: Progress) -> str:
+def _detached(data: Path, prepare: Prepare, progress: Progress, *, faults: bool) -> str:
     """Own the data folder in a process of its own; return the gateway's address once it is ready.
 
     Forked rather than started anew, so that it has `prepare`.
@@ -259,7 +262,7 @@ def _detached(data: Path, prepare: Prepare, progress: Progress) -> str:
         if os.fork():
             os._exit(0)  # The owner is nobody's child: nobody has to wait for it.
         os.close(news)
-        _be_detached(data, prepare, telling)
+        _be_detached(data, prepare, telling, faults=faults)
     os.close(telling)
     os.waitpid(child, 0)
     try:
@@ -276,7 +279,7 @@ def _detached(data: Path, prepare: Prepare, progress: Progress) -> str:
     raise NotStartedError(f"the start ended without a word; see {data / 'logs'}")
 
 
-def _be_detached(data: Path, prepare: Prepare, telling: int) -> NoReturn:
+def _be_detached(data: Path, prepare: Prepare, telling: int, *, faults: bool) -> NoReturn:
     output = os.open(data / "logs" / "supervisor.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for ours, theirs in ((nothing, 0), (output, 1), (output, 2)):
@@ -288,7 +291,7 @@ def _be_detached(data: Path, prepare: Prepare, telling: int) -> NoReturn:
 
     exit_status = 1
     try:
-        _own(data, prepare, lambda origin: tell("ready", origin), lambda text: tell("progress", text))
+        _own(data, prepare, lambda origin: tell("ready", origin), lambda text: tell("progress", text), faults=faults)
         exit_status = 0
     except BaseException as trouble:
         tell("failed", f"{type(trouble).__name__}: {trouble}")

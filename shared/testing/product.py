@@ -4,6 +4,7 @@ Real processes under the real supervisor, on a stack and in a folder of their ow
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -20,8 +21,8 @@ import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from shared import envelope, topics
-from shared.platform import embedded, supervisor
+from shared import deployment, envelope, topics
+from shared.platform import supervisor
 
 QUIET_SECONDS = 1.5
 _PATIENCE_SECONDS = 90.0
@@ -66,6 +67,19 @@ class Product:
         assert not check or done.returncode == 0, f"iacs {' '.join(words)}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
+    def refused(self, *words: str) -> str:
+        """Run an `iacs` command that must fail, and return what it says."""
+        done = subprocess.run(  # noqa: S603 - our own command.
+            [sys.executable, "-m", "services.cli", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=180,
+            env={**os.environ, "COLUMNS": "500"},  # Whole sentences on one line.
+        )
+        assert done.returncode != 0, f"iacs {' '.join(words)} was not refused:\n{done.stdout}"
+        return done.stdout + done.stderr
+
     @property
     def origin(self) -> str:
         """The one address of everything."""
@@ -74,7 +88,7 @@ class Product:
     @property
     def told(self) -> Mapping[str, str]:
         """Every setting of every service."""
-        return embedded.read(self.data / embedded.SETTINGS_FILE)
+        return deployment.read(self.data / deployment.SETTINGS_FILE)
 
     @property
     def kafka_servers(self) -> str:
@@ -82,24 +96,31 @@ class Product:
         return self.told["IACS_DIRECTORY_KAFKA_SERVERS"]
 
     def pid(self, name: str) -> int:
-        """Return the process of a part: a service, postgres, kafka, mail or gateway."""
-        status = supervisor.status(self.data)
-        return int(next(part["pid"] for part in status["parts"] if part["name"] == name))
+        """Return the process of a part (a service, postgres, kafka, mail or gateway) once one runs.
+
+        The status file lags behind a death, and a part between two of its processes has none.
+        """
+        found: list[int] = []
+
+        def runs() -> bool:
+            parts = supervisor.status(self.data)["parts"]
+            found[:] = (part["pid"] for part in parts if part["name"] == name and part["pid"])
+            return bool(found) and psutil.pid_exists(found[0])
+
+        wait_until(runs, f"{name} has a process")
+        return found[0]
 
     def kill(self, name: str) -> None:
         """Kill -9 a part; the supervisor starts it again."""
-        for process in _family(self.pid(name)):
-            process.send_signal(signal.SIGKILL)
+        _signal(self.pid(name), signal.SIGKILL)
 
     def pause(self, name: str) -> None:
         """Stop a part where it stands, without a word to anybody."""
-        for process in _family(self.pid(name)):
-            process.send_signal(signal.SIGSTOP)
+        _signal(self.pid(name), signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
         """Let a paused part go on."""
-        for process in _family(self.pid(name)):
-            process.send_signal(signal.SIGCONT)
+        _signal(self.pid(name), signal.SIGCONT)
 
     def wait_ready(self) -> None:
         """Return once every part runs and every service answers that it is ready."""
@@ -108,11 +129,12 @@ class Product:
         )
 
     def wait_quiet(self) -> None:
-        """Return once every outbox is sent, every record is handled, and every mail has left."""
+        """Return once every outbox is sent, every record is handled, everybody is told, and every mail has left."""
 
-        async def is_quiet() -> bool:
-            ends = await _ends(self.kafka_servers)
-            for service in embedded.SERVICES:
+        async def look() -> list[str]:
+            ends = await self.ends()
+            found = []
+            for service in deployment.SERVICES:
                 unsent = await self.query(service, "SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL")
                 progress = await self.query(service, "SELECT topic, partition, next_offset FROM progress")
                 read = {(row["topic"], row["partition"]): row["next_offset"] for row in progress}
@@ -120,24 +142,36 @@ class Product:
                 behind = [
                     p for p, end in ends.items() if p.topic in heard and read.get((p.topic, p.partition), 0) < end
                 ]
-                if unsent[0]["n"] or behind:
-                    return False
+                if unsent[0]["n"]:
+                    found.append(f"{service} has {unsent[0]['n']} records to send")
+                if behind:
+                    places = ", ".join(f"{place.topic}-{place.partition}" for place in behind)
+                    found.append(f"{service} has not read {places} to the end")
             waiting = await self.query(
                 "notification",
-                "SELECT count(*) AS n FROM notice WHERE state IN ('waiting', 'due', 'sending', 'unknown')",
+                "SELECT state, name, count(*) AS n, max(attempt_count) AS tries, min(next_at) AS next_at FROM notice "
+                "WHERE state IN ('waiting', 'due', 'sending', 'unknown') GROUP BY state, name",
             )
-            return not waiting[0]["n"]
+            # Who is left when a role ends is told a moment after: what others hear meanwhile is looked at first.
+            untold = await self.query("notification", "SELECT what, tell_at FROM departure WHERE told_at IS NULL")
+            return found + [f"notification keeps {dict(row)}" for row in (*waiting, *untold)]
 
+        left: object = "nothing was looked at"
         quiet_since = time.monotonic()
         ends_at = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() - quiet_since < QUIET_SECONDS:
-            assert time.monotonic() < ends_at, "it never became quiet"
+            assert time.monotonic() < ends_at, f"it never became quiet: {left}"
             try:
-                if not asyncio.run(is_quiet()):
-                    quiet_since = time.monotonic()
-            except (KafkaError, OSError, asyncpg.PostgresError):  # What was killed is on its way up again.
+                left = asyncio.run(look())
+            except (KafkaError, OSError, asyncpg.PostgresError) as trouble:  # What was killed is on its way up again.
+                left = repr(trouble)
+            if left:
                 quiet_since = time.monotonic()
             time.sleep(0.1)
+
+    async def ends(self) -> Mapping[TopicPartition, int]:
+        """Return where each partition ends: how many records were ever put on it."""
+        return await _ends(self.kafka_servers)
 
     def rows(self, service: str, query: str, *values: object) -> list[dict[str, Any]]:
         """Return rows of a service's database."""
@@ -155,9 +189,14 @@ class Product:
         """Return every record of these topics (of all, if none is named), partition by partition."""
         return asyncio.run(_records(self.kafka_servers, names or tuple(topics.BY_NAME)))
 
-    def send(self, topic: str, records: Sequence[tuple[bytes | None, list[tuple[str, bytes | None]]]]) -> None:
-        """Put records (value, headers) on every partition of a topic, whatever they hold."""
-        asyncio.run(_send(self.kafka_servers, topic, records))
+    def send(
+        self,
+        topic: str,
+        records: Sequence[tuple[bytes | None, list[tuple[str, bytes | None]]]],
+        partitions: Sequence[int] = range(topics.PARTITION_COUNT),
+    ) -> None:
+        """Put records (value, headers) on each of these partitions of a topic, whatever they hold."""
+        asyncio.run(_send(self.kafka_servers, topic, records, partitions))
 
     def logs(self) -> dict[str, str]:
         """Return the log of every part."""
@@ -188,9 +227,12 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-def _family(pid: int) -> list[psutil.Process]:
+def _signal(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process and to all its children."""
     head = psutil.Process(pid)
-    return [head, *head.children(recursive=True)]
+    for process in [head, *head.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):  # A child may end meanwhile.
+            process.send_signal(number)
 
 
 async def _ends(servers: str) -> dict[TopicPartition, int]:
@@ -226,16 +268,17 @@ async def _records(servers: str, names: tuple[str, ...]) -> list[Record]:
 
 
 async def _send(
-    servers: str, topic: str, records: Sequence[tuple[bytes | None, list[tuple[str, bytes | None]]]]
+    servers: str,
+    topic: str,
+    records: Sequence[tuple[bytes | None, list[tuple[str, bytes | None]]]],
+    partitions: Sequence[int],
 ) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=servers, acks="all")
     await producer.start()
     try:
-        for place in _places((topic,)):
+        for partition in partitions:
             for value, headers in records:
-                await producer.send_and_wait(
-                    topic, key=b"a key", value=value, headers=headers, partition=place.partition
-                )
+                await producer.send_and_wait(topic, key=b"a key", value=value, headers=headers, partition=partition)
     finally:
         await producer.stop()
 

@@ -1,6 +1,9 @@
 """What every page knows besides its own subject: the product's name, banner, help desk, errors."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from shared.errors import Entry
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,24 @@ class Shell:
     help_desk: HelpDesk = HELP_DESK
     app_name: str = "Provider Access"
     banner: str = "A demonstration system, not an official website of the United States government"
+
+
+@dataclass(frozen=True)
+class ErrorPage:
+    """One error of the product explained."""
+
+    code: str
+    title: str
+    why: str
+    remedy: str
+    status: int
+
+
+@dataclass(frozen=True)
+class ErrorsPage:
+    """Every error of the product, by its code."""
+
+    entries: Mapping[str, Entry]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
-SERVICES = ("registration", "approval", "directory", "notification")
+from shared import deployment
 
 Schema = Mapping[str, Any]
 
@@ -139,7 +139,7 @@ def reference_page(document: Mapping[str, Any], *, origin: str, openapi_url: str
     return ReferencePage(
         title=document["info"]["title"],
         openapi_url=openapi_url,
-        others=tuple((service.capitalize(), f"/{service}/docs") for service in SERVICES if service != here),
+        others=tuple((service.capitalize(), f"/{service}/docs") for service in deployment.SERVICES if service != here),
         sections=tuple(Section(f"section-{tag}", tag.capitalize(), tuple(told)) for tag, told in sections.items()),
     )
 

@@ -42,7 +42,7 @@ def a_community(*stages: Stage, version: int = 1) -> Community:
             Role(code="MEMBER", name="Member", place="organization"),
             Role(code="PEER", name="Peer", place="organization"),
             Role(code="CHIEF", name="Chief", place="organization"),
-            Role(code="WARDEN", name="Warden", place="community", appointed_by_operator=True),
+            Role(code="WARDEN", name="Warden", place="community", appointed_by_operator=True, powers=("help_desk",)),
         ),
         kinds=(
             Kind(
@@ -64,7 +64,12 @@ def new_person() -> PersonId:
 
 def a_submission(kind: str = "join_group", **changes: Any) -> registration.RequestSubmitted:
     """Return what registration says when a request is filed."""
-    place_kind = "organization" if kind in ("register_organization", "become_backup_security_official") else "group"
+    place_kind = {
+        "register_organization": "organization",
+        "become_backup_security_official": "organization",
+        "register_practitioner": "practitioner",
+        "access_application": "application",
+    }.get(kind, "group")
     scope_id = changes.pop("scope_id", None) or ScopeId(new_id())
     whole: dict[str, Any] = {
         "request_id": RequestId(new_id()),
@@ -74,7 +79,7 @@ def a_submission(kind: str = "join_group", **changes: Any) -> registration.Reque
         "kind": kind,
         "scope_id": scope_id,
         "place_kind": place_kind,
-        "place_id": PlaceId(scope_id) if place_kind == "organization" else PlaceId(new_id()),
+        "place_id": PlaceId(scope_id) if place_kind in ("organization", "practitioner") else PlaceId(new_id()),
         "applicant": registration.Applicant(
             person_id=changes.pop("applicant_id", None) or new_person(),
             given_name="Rosa",
@@ -85,6 +90,24 @@ def a_submission(kind: str = "join_group", **changes: Any) -> registration.Reque
         "submitted_at": NOON,
     }
     return registration.RequestSubmitted(**(whole | changes))
+
+
+def an_organization(**changes: Any) -> registration.RequestSubmitted:
+    """Return what registration says when an organization registers: always the same one."""
+    data = registration.OrganizationData(
+        legal_business_name="XYZ Medical LLC",
+        normalised_name="xyz medical",
+        tin_sealed="sealed",
+        tin_fingerprint="print",
+        duplicate_key="the same",
+        street="1 Main Street",
+        city="Baltimore",
+        state="MD",
+        zip_code="21244",
+        phone="410-555-0100",
+        provider_type="clinic",
+    )
+    return a_submission("register_organization", organization=data, **changes)
 
 
 def a_request(kind: str = "administer_group", **changes: Any) -> domain.Request:
@@ -106,6 +129,7 @@ def a_request(kind: str = "administer_group", **changes: Any) -> domain.Request:
         "steps_added": 0,
         "voter_ids": (),
         "absent_since": None,
+        "since_at": NOON,
         "expires_at": NOON + timedelta(days=44),
         "decided": None,
     }

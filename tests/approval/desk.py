@@ -20,7 +20,17 @@ from shared.contracts.community import Community
 from shared.database import Database
 from shared.delivery import Delivery
 from shared.errors import Refusal
-from shared.ids import AssignmentId, DocumentId, PersonId, PlaceId, RequestId, ScopeId, community_place, new_id
+from shared.ids import (
+    AssignmentId,
+    DocumentId,
+    EntitlementId,
+    PersonId,
+    PlaceId,
+    RequestId,
+    ScopeId,
+    community_place,
+    new_id,
+)
 from shared.tables import outbox, parked, token_key
 from shared.testing.records import Record, record_of
 from tests.approval import builders
@@ -81,20 +91,59 @@ class Desk:
     ) -> Place:
         """Let the directory tell of an organization with a group."""
         it = Place(ScopeId(new_id()), PlaceId(new_id()))
+        await self.hear(self.organization(it, status=status, name=name), self.group(it, status=group_status))
+        return it
+
+    async def practice(self) -> ScopeId:
+        """Let the directory tell of an active practitioner record."""
+        it = ScopeId(new_id())
+        state = directory.PractitionerState(
+            practitioner_id=it,
+            community_id="provider-supplier",
+            status="active",
+            duplicate_key=str(it),
+            state="MD",
+            effective_from=builders.NOON,
+        )
+        await self.hear(record(state, it, it, version=self._next(it)))
+        return it
+
+    async def entitle(self, person_id: PersonId, resting_id: UUID, scope_id: ScopeId, application: str) -> None:
+        """Let the directory tell of an entitlement."""
+        it = EntitlementId(new_id())
+        state = directory.EntitlementState(
+            entitlement_id=it,
+            person_id=person_id,
+            application=application,
+            assignment_id=AssignmentId(resting_id),
+            role="END_USER",
+            scope_id=scope_id,
+            community_id="provider-supplier",
+            status="active",
+            effective_from=builders.NOON,
+        )
+        await self.hear(record(state, it, scope_id, version=1))
+
+    async def close_organization(self, place: Place) -> None:
+        """Let the directory tell that an organization has ended."""
+        closed = directory.OrganizationClosed(
+            organization_id=place.id, community_id="provider-supplier", closed_at=builders.NOON
+        )
+        await self.hear(record(closed, place.id, place.id))
+
+    def organization(self, place: Place, *, status: Any = "active", name: str = "XYZ Medical LLC") -> Record:
+        """Return the record that tells of a place's organization."""
         organization = directory.OrganizationState(
-            organization_id=it.id,
+            organization_id=place.id,
             community_id="provider-supplier",
             status=status,
             legal_business_name=name,
             city="Baltimore",
             state="MD",
-            duplicate_key=str(it.id),
+            duplicate_key=str(place.id),
             effective_from=builders.NOON,
         )
-        await self.hear(
-            record(organization, it.id, it.id, version=self._next(it.id)), self.group(it, status=group_status)
-        )
-        return it
+        return record(organization, place.id, place.id, version=self._next(place.id))
 
     def group(self, place: Place, *, status: Any = "active") -> Record:
         """Return the record that tells of a place's group."""
@@ -123,6 +172,10 @@ class Desk:
         state = directory.AccountState(person_id=person_id, status=status)
         return record(state, person_id, person_id, version=self._next(person_id))
 
+    def assignment_id(self, person_id: PersonId, role: str, place_id: UUID) -> AssignmentId:
+        """Return the id that a person's role in a place has in these tests."""
+        return AssignmentId(UUID(int=(person_id.int ^ place_id.int) + sum(role.encode())))
+
     def assignment(
         self,
         person_id: PersonId,
@@ -133,7 +186,7 @@ class Desk:
         status: Literal["active", "ended", "lapsed", "revoked"] = "active",
     ) -> Record:
         """Return the record that tells of one role of one person; a later one of the same role follows it."""
-        assignment_id = AssignmentId(UUID(int=(person_id.int ^ place_id.int) + sum(role.encode())))
+        assignment_id = self.assignment_id(person_id, role, place_id)
         state = directory.RoleAssignmentState(
             assignment_id=assignment_id,
             person_id=person_id,

@@ -150,7 +150,8 @@ def test_what_has_no_queue_yet_is_nobodys_to_decide(state: State) -> None:
 @pytest.mark.parametrize(
     ("kind", "changed", "answer"),
     [
-        ("join_group", {"organization_status": "suspended"}, "organization_not_listed"),
+        ("join_group", {"organization_status": "suspended"}, "approved"),
+        ("join_group", {"organization_status": "closed"}, "organization_not_listed"),
         ("join_group", {"group_status": "without_administrator"}, "group_not_active"),
         ("join_group", {"group_status": None}, "group_not_active"),
         ("join_group", {"group_in_scope": False}, "group_not_active"),
@@ -220,7 +221,7 @@ def test_the_community_may_let_an_added_queue_approve() -> None:
     stage = Stage(deciders=(CHIEF,), fallbacks=((WARDEN,),))
     community = a_community(stage)
     request = a_request(kind="enter", community_id="guild")
-    (added,) = domain.queues_of_step(community, stage, 0, request.scope_id, request.place_id)
+    (added,) = domain.queues_of_step(community, stage, request)
     warden = an_approver(domain.Queue(added.role, added.place_kind, added.place_id, added.may_approve))
     assert decide(request, by=warden, community=community).state is State.APPROVED
 
@@ -296,10 +297,9 @@ def test_a_join_goes_to_the_administrators_then_to_both_officials_at_once_then_t
     request = a_request(kind="join_group")
     kind = COMMUNITY.kind("join_group")
     assert kind is not None
-    places = request.scope_id, request.place_id
-    (first,) = domain.queues_of_stage(COMMUNITY, kind, 1, *places)
+    (first,) = domain.queues_of_stage(COMMUNITY, kind, request)
     assert (first.role, first.place_id, first.may_approve) == ("USER_GROUP_ADMINISTRATOR", request.place_id, True)
-    steps = [domain.queues_of_step(COMMUNITY, kind.stage(1), added, *places) for added in range(3)]
+    steps = [domain.queues_of_step(COMMUNITY, kind.stage(1), replace(request, steps_added=added)) for added in range(3)]
     assert [[queue.role for queue in step] for step in steps] == [
         ["SECURITY_OFFICIAL", "BACKUP_SECURITY_OFFICIAL"],
         ["HELP_DESK"],
@@ -315,10 +315,20 @@ def test_what_cannot_be_granted_goes_to_the_role_that_an_operator_can_staff() ->
         assert (queue.role, queue.place_id, queue.may_approve) == (role, community.place_id, False)
 
 
-def test_a_stage_expires_thirty_days_after_its_escalation_on_day_fourteen() -> None:
+def test_a_stage_expires_thirty_days_after_the_last_escalation_that_there_can_be() -> None:
+    kind, alone = COMMUNITY.kind("join_group"), COMMUNITY.kind("register_organization")
+    assert kind is not None
+    assert alone is not None
+    ends = [domain.stage_expires_at(kind.stage(1), added, NOON) - NOON for added in range(3)]
+    assert ends == [timedelta(days=14 + 14 + 30), timedelta(days=14 + 30), timedelta(days=30)]
+    assert domain.stage_expires_at(alone.stage(1), 0, NOON) == NOON + timedelta(days=44)
+
+
+def test_each_further_queue_is_due_two_weeks_after_the_one_before() -> None:
     kind = COMMUNITY.kind("join_group")
     assert kind is not None
-    assert domain.stage_expires_at(kind.stage(1), NOON) == NOON + timedelta(days=44)
+    due = [domain.escalation_due(kind.stage(1), added, NOON) for added in range(3)]
+    assert due == [NOON + timedelta(days=14), NOON + timedelta(days=14), None]
 
 
 def test_documents_are_missing_until_each_was_received() -> None:
@@ -327,11 +337,6 @@ def test_documents_are_missing_until_each_was_received() -> None:
     assert domain.documents_missing(["a", "b"], {"a", "b"}) == []
 
 
-@pytest.mark.parametrize(("seconds", "is_sure"), [(None, False), (0, False), (24.9, False), (25, True), (60, True)])
-def test_absence_is_sure_in_the_second_look_twenty_five_seconds_later(seconds: float | None, is_sure: bool) -> None:
-    since = None if seconds is None else NOON - timedelta(seconds=seconds)
-    assert domain.is_absence_sure(since, NOON) is is_sure
-
-
-def test_four_states_are_final() -> None:
-    assert {state.value for state in State if state.is_final} == {"granted", "denied", "expired", "closed"}
+def test_five_states_are_final() -> None:
+    final = {state.value for state in State if state.is_final}
+    assert final == {"granted", "denied", "expired", "withdrawn", "closed"}

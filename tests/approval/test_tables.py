@@ -35,12 +35,15 @@ async def test_no_row_says_what_must_never_be_true(decided: Desk) -> None:
         "uq_decision_vote": ANOTHER_DECISION.format("jsonb_build_object('idempotency_key', NULL)"),
         "uq_decision_key": ANOTHER_DECISION.format("jsonb_build_object('round', 2)"),
         "ck_decision_verdict_known": "UPDATE decision SET verdict = 'perhaps', statement = NULL",
-        "ck_decision_denial_has_reason": "UPDATE decision SET reason = 'unknown_person'",
+        "ck_decision_a_no_has_a_reason": "UPDATE decision SET reason = 'unknown_person'",
         "ck_decision_approval_attests": "UPDATE decision SET statement = NULL",
         "pk_queue": "INSERT INTO queue SELECT * FROM queue",
         "ck_queue_why_known": "UPDATE queue SET why = 'because'",
         "pk_named": "INSERT INTO named SELECT * FROM named",
         "pk_timer": "INSERT INTO timer SELECT * FROM timer",
+        "ck_timer_runs_or_stands": "UPDATE timer SET remains = '1 day'",
+        "ck_request_claim_whole": "UPDATE request SET claimed_until = now()",
+        "ck_request_resting_whole": "UPDATE request SET resting_role = 'END_USER'",
         "ck_timer_kind_known": "UPDATE timer SET kind = 'nap'",
     }.items():
         with pytest.raises(IntegrityError, match=f'"{constraint}"'):
@@ -48,6 +51,6 @@ async def test_no_row_says_what_must_never_be_true(decided: Desk) -> None:
 
 
 async def test_no_request_has_ended_without_a_moment(decided: Desk) -> None:
-    for state in ("granted", "denied", "expired", "closed"):
+    for state in ("granted", "denied", "expired", "withdrawn", "closed"):
         with pytest.raises(IntegrityError, match="ck_request_ended_whole"):
-            await decided.sql(f"UPDATE request SET state = '{state}'")  # noqa: S608 - one of the four above.
+            await decided.sql(f"UPDATE request SET state = '{state}'")  # noqa: S608 - one of the five above.

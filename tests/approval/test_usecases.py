@@ -116,7 +116,8 @@ async def test_a_request_waits_for_the_last_of_its_documents(desk: Desk) -> None
 
     row = await desk.request(request_id)
     assert (row.state, row.stage, row.version) == ("pending", 1, 2)
-    assert await desk.timers(request_id) == {"expire": row.expires_at}
+    timers = await desk.timers(request_id)
+    assert (set(timers), timers["expire"]) == ({"expire", "remind"}, row.expires_at)
     assert await desk.open_queues(request_id) == [HELP_DESK]
     assert await desk.said(request_id) == ["opened", "awaiting_decision"]
 
@@ -345,7 +346,7 @@ async def test_what_the_replica_says_of_the_place_is_judged_at_the_decision(desk
     assert (await refusal_of(desk.decide(its_own, administrator))).code == "separation_of_duty"
 
     request_id = await desk.submit(scope_id=place.id, place_id=place.group_id)
-    await desk.hear(desk.group(place, status="closed"))
+    await desk.hear(desk.group(place, status="without_administrator"))
     assert (await refusal_of(desk.decide(request_id, administrator))).code == "group_not_active"
     await desk.decide(request_id, administrator, Verdict.DENY)
 
@@ -377,7 +378,7 @@ async def test_a_quorum_is_reached_by_different_people(desk: Desk) -> None:
     voted = await desk.decide(request_id, one, version=1)
     assert (voted.body["state"], voted.body["version"]) == ("pending", 1)
     assert await desk.announced(approval.RequestApproved, request_id) == []
-    assert set(await desk.timers(request_id)) == {"expire"}
+    assert set(await desk.timers(request_id)) == {"expire", "escalate", "remind"}
     assert (await refusal_of(desk.decide(request_id, one, version=1))).code == "already_decided"
     settled = await desk.decide(request_id, two, version=1)  # Reads the same version still.
     assert settled.body["state"] == "approved"
@@ -407,7 +408,8 @@ async def test_a_settled_stage_leads_to_the_next_with_its_own_queue_time_and_app
     row = await desk.request(request_id)
     assert (row.state, row.stage, row.version, row.decided_by) == ("pending", 2, 2, None)
     assert row.expires_at - row.opened_at > timedelta(days=54) - SOON
-    assert await desk.timers(request_id) == {"expire": row.expires_at}
+    timers = await desk.timers(request_id)
+    assert (set(timers), timers["expire"]) == ({"expire", "escalate", "remind"}, row.expires_at)
     assert await desk.open_queues(request_id) == ["CHIEF"]
     assert (await desk.named(request_id))[-1] == [chief]
     assert await desk.queue(peer) == []
@@ -438,7 +440,8 @@ async def test_an_approver_who_had_lost_authority_decided_nothing(desk: Desk) ->
     assert (row.state, row.stage, row.round, row.version) == ("pending", 1, 2, 3)
     assert (row.decided_by, row.decided_role, row.decided_at) == (None, None, None)
     assert set(await desk.open_queues(request_id)) == {SECURITY_OFFICIAL, BACKUP}
-    assert await desk.timers(request_id) == {"expire": row.expires_at}
+    timers = await desk.timers(request_id)
+    assert (set(timers), timers["expire"]) == ({"expire", "escalate", "remind"}, row.expires_at)
     (event,) = await desk.announced(approval.RequestReopened, request_id)
     assert (event.why, event.round, event.version, event.previous_state) == (
         "approver_lost_authority",
@@ -571,6 +574,53 @@ async def test_an_approval_unanswered_for_ten_minutes_is_announced_again_as_the_
     await desk.grant(request_id)  # The first answer, at last: it is access, whoever holds the request.
     assert ((await desk.request(request_id)).state, await desk.open_queues(request_id)) == ("granted", [])
     assert await desk.timers(request_id) == {}
+
+
+async def test_an_approval_without_any_answer_is_ended_neither_by_the_help_desk_nor_by_time_nor_by_its_place(
+    desk: Desk,
+) -> None:
+    place, request_id, _ = await approved(desk)
+    await _unanswered(desk)
+    help_desk = await desk.holder(HELP_DESK, COMMUNITY.place_id)
+    with pytest.raises(Refusal, match="field_invalid"):
+        await desk.decide(request_id, help_desk, Verdict.CLOSE)
+    desk.wait(timedelta(days=31))
+    with pytest.raises(Refusal, match="field_invalid"):
+        await desk.decide(request_id, help_desk, Verdict.CLOSE)
+    assert await desk.ring() == 1  # The help desk hears of it again.
+    said = await desk.announced(approval.RequestEscalated, request_id)
+    assert [it.refusal for it in said] == ["unanswered", "unanswered"]
+    await desk.close_organization(place)
+    assert (await desk.request(request_id)).state == "refused"
+
+    await desk.grant(request_id)  # It was access all the while.
+    assert (await desk.request(request_id)).state == "granted"
+
+
+async def test_an_answer_that_comes_late_tells_the_help_desk_what_it_can_do(desk: Desk) -> None:
+    _, request_id, _ = await approved(desk)
+    await _unanswered(desk)
+    await desk.refuse(request_id, "cardinality_reached")
+    row = await desk.request(request_id)
+    assert (row.state, row.refusal) == ("refused", "cardinality_reached")
+    await desk.decide(request_id, await desk.holder(HELP_DESK, COMMUNITY.place_id), Verdict.CLOSE)
+    assert (await desk.request(request_id)).state == "closed"
+
+
+async def test_an_answer_that_comes_late_opens_the_stage_again_if_its_approver_had_lost_authority(desk: Desk) -> None:
+    _, request_id, _ = await approved(desk)
+    await _unanswered(desk)
+    await desk.refuse(request_id, "approver_lost_authority")
+    row = await desk.request(request_id)
+    assert (row.state, row.refusal, row.round) == ("pending", None, 2)
+
+
+async def _unanswered(desk: Desk) -> None:
+    """Let an approval be announced as often as it may, without an answer."""
+    for _ in range(4):
+        await _all_sent(desk)
+        desk.wait(timedelta(minutes=11))
+        assert await desk.ring() == 1
 
 
 async def test_a_retried_approval_is_announced_again_as_it_was_retried(desk: Desk) -> None:

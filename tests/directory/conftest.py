@@ -17,24 +17,25 @@ from tests.directory.desk import ORIGIN, Desk
 KEY = urlsafe_b64encode(bytes(32)).decode()
 
 
+def told(db: Database, origin: str = ORIGIN) -> dict[str, str]:
+    """Return the settings of a directory on this database, as its environment tells them."""
+    return {
+        "IACS_DIRECTORY_PROFILE": "embedded",
+        "IACS_DIRECTORY_DATABASE_URL": db.dsn,
+        "IACS_DIRECTORY_KAFKA_SERVERS": "localhost:1",
+        "IACS_DIRECTORY_API_PORT": "1234",
+        "IACS_DIRECTORY_PUBLIC_URL": origin,
+        "IACS_DIRECTORY_SECRET_KEY": KEY,
+        "IACS_DIRECTORY_FINGERPRINT_KEY": KEY,
+        "IACS_DIRECTORY_DATA_KEYS": json.dumps({"k1": KEY}),
+        "IACS_DIRECTORY_SEAL_KEY": json.dumps(builders.SEAL_KEY),
+        "IACS_DIRECTORY_NOTIFICATION_SEAL_KEY": json.dumps(dict(builders.KEYS.notification_jwk)),
+    }
+
+
 def client(db: Database, origin: str = ORIGIN) -> httpx.AsyncClient:
     """Return a client of the directory's application at an origin."""
-    told = settings.load(
-        DirectorySettings,
-        {
-            "IACS_DIRECTORY_PROFILE": "embedded",
-            "IACS_DIRECTORY_DATABASE_URL": db.dsn,
-            "IACS_DIRECTORY_KAFKA_SERVERS": "localhost:1",
-            "IACS_DIRECTORY_API_PORT": "1234",
-            "IACS_DIRECTORY_PUBLIC_URL": origin,
-            "IACS_DIRECTORY_SECRET_KEY": KEY,
-            "IACS_DIRECTORY_FINGERPRINT_KEY": KEY,
-            "IACS_DIRECTORY_DATA_KEYS": json.dumps({"k1": KEY}),
-            "IACS_DIRECTORY_SEAL_KEY": json.dumps(builders.SEAL_KEY),
-            "IACS_DIRECTORY_NOTIFICATION_SEAL_KEY": json.dumps(dict(builders.KEYS.notification_jwk)),
-        },
-    )
-    app = main.application(told, db, None, with_api=True)
+    app = main.application(settings.load(DirectorySettings, told(db, origin)), db, None, with_api=True)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=origin)
 
 

@@ -19,7 +19,17 @@ from shared.ids import PersonId, PlaceId
 from shared.tables import outbox, parked
 from shared.testing.records import Record
 from tests.directory import builders
-from tests.directory.builders import COMMUNITY, HELP_DESK, KEYS, SECURITY_OFFICIAL, a_dossier, an_approval
+from tests.directory.builders import (
+    ADMINISTRATOR,
+    COMMUNITY,
+    HELP_DESK,
+    KEYS,
+    SECURITY_OFFICIAL,
+    a_dossier,
+    an_access,
+    an_approval,
+    role_of,
+)
 
 ORIGIN = "http://iacs.test"
 PASSWORD = "plover anvil sextant mulch"
@@ -34,11 +44,17 @@ class Desk:
     http: httpx.AsyncClient
     help_desk: PersonId = field(default_factory=builders.new_person)
     _hashes: dict[str, str] = field(default_factory=dict)
+    _tokens: dict[PersonId, str] = field(default_factory=dict)
 
     def wait(self, passed: timedelta) -> None:
         """Let domain time be later by this much."""
         before = self.db.clock
         self.db.clock = lambda: before() + passed
+
+    def wait_really(self, passed: timedelta) -> None:
+        """Let the real time be later by this much, which no demonstration moves."""
+        before = self.db.real_clock
+        self.db.real_clock = lambda: before() + passed
 
     @property
     def now(self) -> datetime:
@@ -52,11 +68,15 @@ class Desk:
         await Delivery(self.db, consumers.handlers(KEYS)).take(records, wait=_never)
         assert [row.error for row in await self.rows(parked)] == []
 
-    async def keep(self, it: registration.RequestSubmitted | approval.RequestApproved) -> None:
-        """Let a dossier or an approval come in."""
+    async def keep(
+        self, it: registration.RequestSubmitted | registration.RequestResubmitted | approval.RequestApproved
+    ) -> None:
+        """Let a dossier, its correction or an approval come in."""
         async with self.db.begin() as tx:
             if isinstance(it, registration.RequestSubmitted):
                 await usecases.keep_dossier(tx, KEYS, it)
+            elif isinstance(it, registration.RequestResubmitted):
+                await usecases.correct_dossier(tx, KEYS, it)
             else:
                 await usecases.keep_approval(tx, KEYS, it)
 
@@ -70,7 +90,8 @@ class Desk:
     ) -> approval.RequestApproved:
         """Return the approval of a request, now; by the help desk unless somebody is named."""
         place = place_id or (COMMUNITY.place_id if role == HELP_DESK else PlaceId(it.scope_id))
-        return an_approval(it, by or self.help_desk, role, place, **({"decided_at": self.now} | more))
+        whole: dict[str, Any] = {"decided_at": self.now, "revision": it.revision, "application": it.application}
+        return an_approval(it, by or self.help_desk, role, place, **(whole | more))
 
     async def grant(self, it: registration.RequestSubmitted, *approver: Any) -> registration.RequestSubmitted:
         """Let a request come in and be approved."""
@@ -89,6 +110,55 @@ class Desk:
         it = a_dossier("create_provider_group", scope_id=organization.scope_id, **changes)
         return await self.grant(it, organization.applicant.person_id, SECURITY_OFFICIAL)
 
+    async def joined(
+        self, organization: registration.RequestSubmitted, group: registration.RequestSubmitted, **changes: Any
+    ) -> registration.RequestSubmitted:
+        """Return the granted request to join a group; its applicant is an end user."""
+        it = a_dossier("join_group", scope_id=organization.scope_id, place_id=group.place_id, **changes)
+        return await self.grant(it, group.applicant.person_id, ADMINISTRATOR, group.place_id)
+
+    async def backup(self, organization: registration.RequestSubmitted) -> registration.RequestSubmitted:
+        """Return the granted request of a Backup Security Official."""
+        it = a_dossier("become_backup_security_official", scope_id=organization.scope_id)
+        return await self.grant(it, organization.applicant.person_id, SECURITY_OFFICIAL)
+
+    async def entitled(
+        self,
+        holder: registration.RequestSubmitted,
+        by: PersonId,
+        role: str = SECURITY_OFFICIAL,
+        place_id: Any = None,
+        **changes: Any,
+    ) -> registration.RequestSubmitted:
+        """Return the granted request for an application, which rests on the role that `holder`'s request gave."""
+        return await self.grant(an_access(holder, **changes), by, role, place_id)
+
+    async def practitioner(self, **changes: Any) -> registration.RequestSubmitted:
+        """Return the granted request for a practitioner record; its applicant is the practitioner."""
+        return await self.grant(a_dossier("register_practitioner", **changes))
+
+    # --- What it is asked, by somebody who is signed in
+
+    async def end(self, it: registration.RequestSubmitted, by: PersonId) -> None:
+        """Leave or take the role that a request gave."""
+        async with self.db.begin() as tx:
+            await usecases.end_role(tx, role_of(it), by)
+
+    async def fire(self, times: int = 1) -> int:
+        """Fire so many timers, if they are due; return how many were."""
+        fired = 0
+        for _ in range(times):
+            async with self.db.begin() as tx:
+                fired += await usecases.fire_timer(tx)
+        return fired
+
+    async def headers(self, person_id: PersonId) -> dict[str, str]:
+        """Return the headers of a call by a person, who signs in for it."""
+        if person_id not in self._tokens:
+            answer = await self.sign_in(await self.with_password(person_id))
+            self._tokens[person_id] = answer.json()["access_token"]
+        return {"authorization": f"Bearer {self._tokens[person_id]}"}
+
     async def end_role(self, it: registration.RequestSubmitted, *, at: datetime | None = None) -> None:
         """End the role that a request gave."""
         held = tables.role_assignment
@@ -98,6 +168,14 @@ class Desk:
                 .where(held.c.request_id == it.request_id)
                 .values(status="ended", effective_until=at or tx.now, version=held.c.version + 1)
             )
+
+    async def put(self, table: Any, status: str, **which: Any) -> None:
+        """Put places into a state without anything being said; all of them, or those of these columns."""
+        until = {"suspended": "entitlements_end_at", "without_administrator": "closes_at"}.get(status)
+        ends = {name: None for name in ("entitlements_end_at", "closes_at") if name in table.c}
+        columns = {"status": status, **ends, **({until: self.now + timedelta(days=30)} if until else {})}
+        async with self.db.begin() as tx:
+            await tx.execute(update(table).where(*[table.c[n] == v for n, v in which.items()]).values(columns))
 
     # --- What stands there, and what was said
 
@@ -159,6 +237,11 @@ class Desk:
         (row,) = [row for row in await self.rows(tables.account) if row.person_id == person_id]
         return row
 
+    async def person_named(self, given_name: str) -> PersonId:
+        """Return the only person of a given name."""
+        (row,) = [row for row in await self.rows(tables.person) if row.given_name == given_name]
+        return PersonId(row.id)
+
     async def link(self, person_id: PersonId) -> str:
         """Return the token of the newest set-password link that a person was sent."""
         sent: list[directory.AccountIssued | directory.PasswordLinkAsked] = [
@@ -177,6 +260,12 @@ class Desk:
         async with self.db.begin() as tx:
             assert await usecases.set_password(tx, token, self._hashes[password])
         return str((await self.account(person_id)).user_id)
+
+    async def fail(self, person_id: PersonId, times: int = 10) -> None:
+        """Try so many wrong passwords of a person."""
+        for _ in range(times):
+            async with self.db.begin() as tx:
+                assert await usecases.sign_in(tx, person_id, None) is None
 
     async def sign_in(self, user_id: str, password: str = PASSWORD) -> httpx.Response:
         """Sign in."""
@@ -198,7 +287,7 @@ class Desk:
         self.help_desk = found.person_id
 
     async def appoint(self, tx: Any, **changes: str) -> str:
-        """Appoint a person of the help desk; return the user ID."""
+        """Appoint a person, of the help desk unless another role is named; return the user ID."""
         whole = {
             "community_id": COMMUNITY.id,
             "role_code": HELP_DESK,

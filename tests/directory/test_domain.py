@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from services.directory import domain
-from services.directory.domain import Account, Evidence, Session
+from services.directory.domain import NOBODY, Account, Evidence, Session
 from shared.contracts.community import Community, Holding, Stage, Surroundings
 from shared.errors import Refusal
 from shared.ids import PlaceId, ScopeId, new_id
@@ -16,11 +16,18 @@ from tests.directory.builders import ADMINISTRATOR, COMMUNITY, NOON, SECURITY_OF
 
 SCOPE, GROUP = ScopeId(new_id()), PlaceId(new_id())
 
+
+def around(**changes: Any) -> Surroundings:
+    whole: dict[str, Any] = {"organization_status": "active", "scope_id": SCOPE}
+    return Surroundings(**(whole | changes))
+
+
 # In the order of the promise: what is found, and the answer.
 FOUND: list[tuple[dict[str, Any], str]] = [
     ({"decider_had_authority": False}, "approver_lost_authority"),
-    ({"surroundings": Surroundings(organization_status="suspended")}, "organization_not_listed"),
+    ({"organization_status": "closed"}, "organization_not_listed"),
     ({"is_duplicate_organization": True}, "duplicate_organization"),
+    ({"is_duplicate_practitioner": True}, "duplicate_practitioner"),
     ({"is_group_name_taken": True}, "group_name_taken"),
     ({"holdings": (Holding(SECURITY_OFFICIAL, SCOPE, SCOPE),)}, "separation_of_duty"),
     ({"seats_taken": 5}, "cardinality_reached"),
@@ -31,12 +38,8 @@ def refusal(**changes: Any) -> str | None:
     """Return why a group cannot be created, for what is found beside a whole that stands in no way."""
     kind = COMMUNITY.kind("create_provider_group")
     assert kind is not None
-    whole: dict[str, Any] = {
-        "surroundings": Surroundings(organization_status="active"),
-        "holdings": (),
-        "seats_taken": 0,
-        "decider_had_authority": True,
-    }
+    of_place = {name: changes.pop(name) for name in ("organization_status", "holdings") if name in changes}
+    whole: dict[str, Any] = {"surroundings": around(**of_place), "seats_taken": 0, "decider_had_authority": True}
     return domain.refusal_of_grant(COMMUNITY, kind, GROUP, SCOPE, Evidence(**(whole | changes)))
 
 
@@ -57,7 +60,7 @@ def test_of_two_reasons_the_first_is_told(
 
 
 def test_who_holds_this_role_in_this_place_already_is_not_given_it_again() -> None:
-    assert refusal(holdings=(Holding(ADMINISTRATOR, GROUP, SCOPE),)) == "role_conflict"
+    assert refusal(holdings=(Holding(ADMINISTRATOR, GROUP, SCOPE),)) == "already_held"
     assert refusal(holdings=(Holding(ADMINISTRATOR, new_id(), SCOPE),)) is None
 
 
@@ -136,15 +139,23 @@ def test_only_an_active_account_with_a_password_may_try() -> None:
 
 def test_the_tenth_failure_locks_for_fifteen_minutes() -> None:
     account = an_account()
-    for _ in range(9):
-        count, until = account.after_failure(NOON)
-        assert until is None
-        account = replace(account, failure_count=count, locked_until=until)
-    count, until = account.after_failure(NOON)
-    assert (count, until) == (0, NOON + timedelta(minutes=15))
-    locked = replace(account, failure_count=count, locked_until=until)
+    for count in range(1, 10):
+        account = account.after_failure(NOON)
+        assert account == an_account(person_id=account.person_id, failure_count=count)
+    locked = account.after_failure(NOON)
+    assert locked == replace(account, state="locked", failure_count=0, locked_until=NOON + timedelta(minutes=15))
     assert not locked.may_try(NOON + timedelta(minutes=14, seconds=59))
     assert locked.may_try(NOON + timedelta(minutes=15))
+
+
+def test_a_failure_after_a_lock_is_the_first_of_ten() -> None:
+    over = an_account(state="locked", locked_until=NOON)
+    assert over.after_failure(NOON) == replace(over, state="active", failure_count=1, locked_until=None)
+    assert not replace(over, password_hash=None).may_try(NOON)
+
+
+def test_nobody_may_never_try() -> None:
+    assert not NOBODY.may_try(NOON)
 
 
 def test_a_session_lives_thirty_minutes_unused_and_twelve_hours_at_most() -> None:

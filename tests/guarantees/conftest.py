@@ -10,7 +10,9 @@ import httpx
 import pytest
 from rich.console import Console
 
-from services.story import COMMUNITY, Person, Story
+from services.story import Story
+from services.story.acts import COMMUNITY
+from services.story.telling import Person
 from shared.testing.product import Product
 
 _PATIENCE_SECONDS = 60.0
@@ -41,7 +43,7 @@ class Crowd:
 
     def file(self) -> Wish:
         """File a new person's request to join, and prove the e-mail address."""
-        person = self.story.person()
+        person = self.story.do.tell.person()
         body = {
             "community_id": COMMUNITY,
             "kind": "join_group",
@@ -55,7 +57,7 @@ class Crowd:
 
     def prove(self, wish: Wish) -> None:
         """Type the code of the mail in."""
-        mail = self.story.mailed(wish.person, "code", "")
+        mail = self.story.do.tell.mailed(wish.person, "code", "")
         code = next(word for word in mail["text"].split() if word.isdigit() and len(word) == 8)
         answer = self.call("POST", f"/registration/v1/requests/{wish.request_id}/email-proof", json={"code": code})
         # A proof whose answer was lost finds the code used: then it must have been taken.
@@ -91,7 +93,7 @@ class Crowd:
         while True:
             began = time.monotonic()
             try:
-                answer = self.story.http.request(method, url, **more)
+                answer = self.story.do.http.request(method, url, **more)
             except httpx.HTTPError:
                 answer = None
             if answer is not None and answer.status_code not in _GATEWAYS_OWN:
@@ -114,11 +116,10 @@ class Crowd:
 @pytest.fixture(scope="session")
 def crowd(product: Product) -> Iterator[Crowd]:
     """One organization with one group, come into being through the public API."""
-    story = Story(product.origin, product.told, Console(quiet=True))
-    helper = story.appoint_help_desk()
-    official, organization_id, name = story.register_organization(helper)
-    administrator, group_id = story.create_group(official, organization_id, name)
-    yield Crowd(story, administrator, organization_id, group_id)
+    story = Story.at(product.origin, product.told, Console(quiet=True))
+    xyz = story.an_organization_registers(story.the_help_desk_opens(), "XYZ Medical Group")
+    administrator, group_id = story.a_group_is_created(xyz)
+    yield Crowd(story, administrator, xyz.id, group_id)
 
 
 @pytest.fixture(autouse=True)
@@ -129,5 +130,5 @@ def is_well_again(product: Product, crowd: Crowd) -> Iterator[None]:
     body = {"user_id": person.user_id, "password": person.password}
     answer = crowd.call("POST", "/directory/v1/sessions", json=body)
     person.token = answer.json()["access_token"]
-    crowd.story.http.cookies.clear()
+    crowd.story.do.http.cookies.clear()
     yield

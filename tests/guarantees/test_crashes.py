@@ -1,19 +1,18 @@
 """What was accepted has its effect exactly once, whatever dies in between."""
 
-import json
 import random
 import threading
 import time
-from collections import defaultdict
 from uuid import uuid4
 
 import pytest
 
-from shared.testing.product import Product, by_source, wait_until
+from shared import deployment
+from shared.testing.product import Product, wait_until
 from tests.guarantees.conftest import Crowd
+from tests.guarantees.judging import everything_holds
 
 SEED = 20071227
-SERVICES = ("registration", "approval", "directory", "notification")
 
 
 def test_killing_services_in_mid_story_loses_nothing_and_doubles_nothing(product: Product, crowd: Crowd) -> None:
@@ -23,7 +22,7 @@ def test_killing_services_in_mid_story_loses_nothing_and_doubles_nothing(product
 
     def kill_now_and_then() -> None:
         while not done.wait(dice.uniform(0.3, 1.2)):
-            product.kill(dice.choice(SERVICES))
+            product.kill(dice.choice(deployment.SERVICES))
             time.sleep(1.5)  # Not a wait for an effect: the pace at which a machine is meant to die here.
 
     killer = threading.Thread(target=kill_now_and_then)
@@ -36,7 +35,7 @@ def test_killing_services_in_mid_story_loses_nothing_and_doubles_nothing(product
     product.wait_ready()
     product.wait_quiet()
 
-    _everything_holds(product)
+    everything_holds(product)
     assert {crowd.state(wish) for wish in wishes} == {"granted"}
 
 
@@ -50,7 +49,7 @@ def test_killing_what_they_stand_on_loses_nothing(product: Product, crowd: Crowd
     product.wait_ready()
     product.wait_quiet()
 
-    _everything_holds(product)
+    everything_holds(product)
     assert {crowd.state(wish) for wish in wishes} == {"granted"}
 
 
@@ -81,7 +80,7 @@ def test_with_kafka_stopped_for_twenty_seconds_calls_are_answered_and_all_arrive
         crowd.prove(wish)
         crowd.approve(wish)
     product.wait_quiet()
-    _everything_holds(product)
+    everything_holds(product)
     assert {crowd.state(wish) for wish in waiting + filed} == {"granted"}
 
 
@@ -131,7 +130,7 @@ def test_a_bad_record_is_parked_and_its_neighbours_are_unharmed(product: Product
     assert one["type"] in product.command(
         "parked", "show", "directory", str(product.parked("directory")[0]["id"]), "--data", str(product.data)
     )
-    for service in SERVICES:  # The other tests begin with nothing parked.
+    for service in deployment.SERVICES:  # The other tests begin with nothing parked.
         product.rows(
             service,
             "UPDATE parked SET state = 'discarded', resolved_at = now(), resolved_by = 'x' WHERE resolved_at IS NULL",
@@ -140,36 +139,3 @@ def test_a_bad_record_is_parked_and_its_neighbours_are_unharmed(product: Product
 
 def _headers(attributes: dict[str, str]) -> list[tuple[str, bytes | None]]:
     return [(name, value.encode()) for name, value in attributes.items()]
-
-
-def _everything_holds(product: Product) -> None:
-    """What must be true once all is quiet, whatever has happened."""
-    records = [r for r in product.records() if any(name == "ce_id" for name, _ in r.headers)]
-
-    grants = product.rows("directory", "SELECT person_id, role, place_id FROM role_assignment WHERE status = 'active'")
-    latest: dict[bytes | None, tuple[int, str, tuple[str, str, str]]] = {}
-    for record in records:
-        if record.about.type == "iacs.directory.role_assignment.state.v1":
-            body = json.loads(record.value or b"{}")
-            grant = (body["person_id"], body["role"], body["place_id"])
-            latest[record.key] = (record.about.entity_version or 0, body["status"], grant)
-    assert {g for _, status, g in latest.values() if status == "active"} == {
-        (str(g["person_id"]), g["role"], str(g["place_id"])) for g in grants
-    }
-
-    sources = by_source(records)
-    assert {s: n for s, n in sources.items() if n != list(range(1, len(n) + 1))} == {}
-
-    # One approval, one grant: by natural key, not by luck.
-    answers = product.rows("directory", "SELECT outcome, count(*) AS n FROM grant_case GROUP BY outcome")
-    approved = product.rows("approval", "SELECT count(*) AS n FROM request WHERE state IN ('granted', 'approved')")
-    assert {a["outcome"]: a["n"] for a in answers}.get("applied") == approved[0]["n"]
-
-    # The same notice to the same person is one message, however often it was sent.
-    mails = defaultdict(set)
-    for row in product.rows("notification", "SELECT * FROM notice WHERE state = 'sent'"):
-        mails[row["message_id"]].add(row["id"])
-    assert all(len(notices) == 1 for notices in mails.values())
-
-    for service in SERVICES:
-        assert product.parked(service) == []

@@ -19,14 +19,31 @@ from shared.contracts.base import Event, State
 from shared.contracts.community import Community
 from shared.database import Database
 from shared.delivery import Delivery
-from shared.ids import AssignmentId, PersonId, PlaceId, RequestId, ScopeId, community_place, new_id
+from shared.ids import (
+    AssignmentId,
+    EntitlementId,
+    PersonId,
+    PlaceId,
+    RequestId,
+    ScopeId,
+    application_place,
+    community_place,
+    new_id,
+)
 
 PUBLIC_URL = "https://iacs.example"
 MAIL_FROM = "IACS <no-reply@iacs.example>"
 SEAL_KEY: dict[str, Any] = dict(ECKey.generate_key("P-256").as_dict(private=True))
-COMMUNITY = Community.model_validate(
-    tomllib.loads((Path(shared.__path__[0]) / "communities" / "provider-supplier.toml").read_text())
-)
+
+
+def community_of(name: str) -> Community:
+    """Return a community that is shipped."""
+    return Community.model_validate(
+        tomllib.loads((Path(shared.__path__[0]) / "communities" / f"{name}.toml").read_text())
+    )
+
+
+COMMUNITY = community_of("provider-supplier")
 TOKEN = "tok_en-Of-the-link"
 HELP_DESK = COMMUNITY.help_desk.email
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -103,12 +120,12 @@ def sender(
     )
 
 
-def the_community() -> Record:
-    """The community, as the directory publishes it."""
+def the_community(community: Community = COMMUNITY) -> Record:
+    """A community, as the directory publishes it."""
     state = directory.CommunityState(
-        community_id=COMMUNITY.id, version=COMMUNITY.version, current=True, definition=COMMUNITY.model_dump(mode="json")
+        community_id=community.id, version=community.version, current=True, definition=community.model_dump(mode="json")
     )
-    return record(state, subject=community_place(COMMUNITY.id))
+    return record(state, subject=community_place(community.id))
 
 
 def person(person_id: PersonId, name: str = "Ada Approver", *, version: int = 1, user_id: str | None = None) -> Record:
@@ -139,6 +156,8 @@ class ARequest:
     applicant_id: PersonId = field(default_factory=lambda: PersonId(new_id()))
     email: str = "rosa@applicants.example"
     tracking_number: str = "7QK2-M4XP-93TD"
+    application: str | None = None
+    rests_on: registration.RestsOn | None = None
 
     def _about(self, stage: int = 1, round_: int = 1, version: int = 1) -> dict[str, Any]:
         return {
@@ -153,6 +172,7 @@ class ARequest:
             "stage": stage,
             "round": round_,
             "version": version,
+            "application": self.application,
         }
 
     def _said(self, event: Event) -> Record:
@@ -205,6 +225,8 @@ class ARequest:
                 group=registration.GroupData(name="Billing", normalised_name="billing")
                 if self.kind == "create_provider_group"
                 else None,
+                application=self.application,
+                rests_on=self.rests_on,
                 documents_needed=documents,
                 submitted_at=NOW,
             )
@@ -271,19 +293,82 @@ class ARequest:
             )
         )
 
-    def escalated(self, *, to_help_desk: bool = True, why: Any = "no_approver", refusal: str | None = None) -> Record:
+    def reminded(
+        self, *approver_ids: PersonId, number: int = 1, help_desk: bool = False, documents: tuple[str, ...] = ()
+    ) -> Record:
+        return self._said(
+            approval.RequestReminded(
+                **self._about(stage=0 if documents else 1),
+                awaited="documents" if documents else "decision",
+                number=number,
+                approver_ids=approver_ids,
+                community_address=help_desk,
+                documents_awaited=documents,
+                since_at=NOW,
+                reminded_at=NOW + timedelta(days=3 * number),
+                expires_at=LATER,
+            )
+        )
+
+    def resubmitted(self, group_name: str) -> Record:
+        return self._said(
+            registration.RequestResubmitted(
+                request_id=self.id,
+                scope_id=self.scope_id,
+                round=1,
+                revision=2,
+                group=registration.GroupData(name=group_name, normalised_name=group_name.lower()),
+                resubmitted_at=NOW,
+            )
+        )
+
+    def returned(self, *correct: str, reason: str = "document_mismatch", round_: int = 1) -> Record:
+        return self._said(
+            approval.RequestReturned(
+                **self._about(round_=round_, version=2),
+                returned_by=PersonId(new_id()),
+                capacity=self._capacity,
+                reason=reason,
+                correct=correct,
+                returned_at=NOW,
+                expires_at=NOW + timedelta(days=14),
+            )
+        )
+
+    def reopened(self, why: str = "resubmitted", *, round_: int = 2) -> Record:
+        return self._said(
+            approval.RequestReopened(
+                **self._about(round_=round_, version=3), why=why, reopened_at=NOW, expires_at=LATER
+            )
+        )
+
+    def withdrawn(self) -> Record:
+        return self._said(approval.RequestWithdrawn(**self._about(version=2), withdrawn_at=NOW))
+
+    def withdrawal_refused(self, why: str = "already_decided") -> Record:
+        return self._said(approval.RequestWithdrawalRefused(**self._about(version=2), why=why, refused_at=NOW))
+
+    def escalated(
+        self,
+        *,
+        to_help_desk: bool = True,
+        role: str = "BACKUP_SECURITY_OFFICIAL",
+        why: Any = "no_approver",
+        refusal: str | None = None,
+        at: datetime = NOW,
+    ) -> Record:
         place = COMMUNITY.place_id if to_help_desk else PlaceId(self.scope_id)
         return self._said(
             approval.RequestEscalated(
                 **self._about(),
                 queue=approval.Queue(
-                    role="HELP_DESK" if to_help_desk else "BACKUP_SECURITY_OFFICIAL",
+                    role="HELP_DESK" if to_help_desk else role,
                     place_kind="community" if to_help_desk else "organization",
                     place_id=place,
                 ),
                 why=why,
                 refusal=refusal,
-                escalated_at=NOW,
+                escalated_at=at,
                 expires_at=LATER,
             )
         )
@@ -300,24 +385,25 @@ class ARequest:
             )
         )
 
-    def denied(self, reason: str = "unknown_person") -> Record:
+    def denied(self, reason: str = "unknown_person", by: PersonId | None = None) -> Record:
         return self._said(
             approval.RequestDenied(
                 **self._about(version=2),
-                decided_by=PersonId(new_id()),
+                decided_by=by or PersonId(new_id()),
                 capacity=self._capacity,
                 reason=reason,
                 decided_at=NOW,
             )
         )
 
-    def expired(self, *, stage: int = 1) -> Record:
-        return self._said(approval.RequestExpired(**self._about(stage=stage, version=2), expired_at=NOW))
+    def expired(self, *, stage: int = 1, previous_state: str = "pending") -> Record:
+        about = {**self._about(stage=stage, version=2), "previous_state": previous_state}
+        return self._said(approval.RequestExpired(**about, expired_at=NOW))
 
     def closed(self, why: str = "cannot_be_granted") -> Record:
         return self._said(approval.RequestClosed(**self._about(version=2), why=why, closed_at=NOW))
 
-    def granted(self, *, account_issued: bool = True) -> Record:
+    def granted(self, *, account_issued: bool = True, entitlement: bool = False) -> Record:
         return self._said(
             directory.GrantApplied(
                 request_id=self.id,
@@ -325,7 +411,8 @@ class ARequest:
                 scope_id=self.scope_id,
                 place_id=self.place_id,
                 person_id=self.applicant_id,
-                assignment_id=AssignmentId(new_id()),
+                assignment_id=None if entitlement else AssignmentId(new_id()),
+                entitlement_id=EntitlementId(new_id()) if entitlement else None,
                 account_issued=account_issued,
                 applied_at=NOW,
             )
@@ -371,6 +458,47 @@ def link_asked(person_id: PersonId, token: str = TOKEN) -> Record:
             asked_at=NOW,
         ),
         subject=person_id,
+    )
+
+
+def account_changed(
+    person_id: PersonId, state: str, *, at: datetime = NOW, until: datetime | None = None, before: str = "active"
+) -> Record:
+    """An account is in another state; a locked one until a moment."""
+    return record(
+        directory.AccountChanged(
+            person_id=person_id,
+            previous_state=before,
+            state=state,
+            changed_at=at,
+            community_id=COMMUNITY.id,
+            until=until,
+        ),
+        subject=person_id,
+    )
+
+
+def invited(
+    email: str, *, code: str | None = "7QK2M4XP93TD", not_for: str = "Not for <b>small</b> practices."
+) -> Record:
+    """An application is there for whoever reads this address."""
+    invitation_id = new_id()
+    place = application_place(COMMUNITY.id, "PS_AND_R")
+    return record(
+        registration.InvitationIssued(
+            invitation_id=invitation_id,
+            scope_id=ScopeId(place),
+            community_id=COMMUNITY.id,
+            application="PS_AND_R",
+            email=email,
+            criteria="Everybody who files cost reports.",
+            not_for=not_for,
+            code_sealed=sealed(code) if code else "",
+            expires_at=NOW + timedelta(days=60),
+            issued_at=NOW,
+        ),
+        subject=invitation_id,
+        scope=place,
     )
 
 

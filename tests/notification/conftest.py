@@ -5,6 +5,7 @@ import email
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.policy import default
 from typing import Any, cast
@@ -15,6 +16,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from services.notification import smtp
 from shared.database import Database
+from shared.testing.databases import Databases
 from tests.notification import builders
 
 
@@ -125,6 +127,39 @@ def mails() -> Iterator[MailServer]:
     server.address = smtp.Server("127.0.0.1", controller.port)
     yield server
     controller.stop()
+
+
+class Calendar:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+@pytest.fixture
+def calendar() -> Calendar:
+    """The clock of `timed`."""
+    return Calendar()
+
+
+@pytest.fixture
+async def timed(databases: Databases, calendar: Calendar) -> AsyncIterator[Database]:
+    """A database whose domain time the test moves; it knows the community."""
+    database = await asyncio.to_thread(lambda: databases.open("notification", now=calendar))
+    await database.start()
+    await builders.feed(database, builders.the_community())
+    yield database
+    await database.close()
+
+
+async def post_all(db: Database, mails: MailServer) -> None:
+    """Send until nothing is due."""
+    one = builders.sender(db, mails.address)
+    while await one.send_due():
+        pass
 
 
 @pytest.fixture

@@ -12,15 +12,8 @@ from shared.contracts import directory
 from shared.database import Database
 from shared.ids import new_id
 from tests.notification import builders
-from tests.notification.builders import HELP_DESK, PUBLIC_URL, ARequest, feed, new_person, sender
-from tests.notification.conftest import MailServer
-
-
-async def post_all(db: Database, mails: MailServer) -> None:
-    """Send until nothing is due."""
-    one = sender(db, mails.address)
-    while await one.send_due():
-        pass
+from tests.notification.builders import HELP_DESK, PUBLIC_URL, ARequest, feed, new_person
+from tests.notification.conftest import MailServer, post_all
 
 
 async def states(db: Database, name: str | None = None) -> list[str]:

@@ -11,7 +11,9 @@ import pytest
 import services.notification
 from services.notification import domain
 from services.notification.domain import texts
+from shared import reasons
 from shared.ids import PersonId, PlaceId, RequestId, ScopeId, new_id
+from shared.policy import Standing
 from tests.notification.builders import COMMUNITY, HELP_DESK, LATER, NOW, PUBLIC_URL
 
 TEMPLATES = Path(services.notification.__path__[0]) / "templates" / "mail"
@@ -104,7 +106,7 @@ def test_a_new_stage_makes_work_of_the_one_before_pointless_but_not_its_own() ->
 def test_the_help_desk_hears_at_its_address_unless_it_was_told_why_the_request_came() -> None:
     turn = a_turn()
     assert names(domain.consequences(awaited(turn, help_desk=True))) == ["decision_needed_help_desk"]
-    told = {("escalated_help_desk", turn.occasion)}
+    told = {("escalated_help_desk", f"{turn.occasion}.no_approver")}
     assert names(domain.consequences(awaited(turn, help_desk=True), told)) == []
 
 
@@ -140,7 +142,7 @@ def test_a_grant_whose_approver_lost_authority_goes_back_and_bothers_nobody() ->
 
 @pytest.mark.parametrize(("account_issued", "name"), [(True, "granted_new_person"), (False, "granted_known_person")])
 def test_access_is_told_by_the_grant(account_issued: bool, name: str) -> None:
-    then = domain.consequences(domain.Granted(a_request(), PersonId(new_id()), account_issued, NOW))
+    then = domain.consequences(domain.Granted(a_request(), PersonId(new_id()), account_issued, False, NOW))
     assert names(then) == [name]
     assert then.ends_at == NOW
 
@@ -148,19 +150,23 @@ def test_access_is_told_by_the_grant(account_issued: bool, name: str) -> None:
 def test_a_failed_mail_is_told_to_the_help_desk_once_and_never_about_its_own() -> None:
     [notice] = domain.consequences(awaited(a_turn(), PersonId(new_id()))).notices
     [told] = domain.undelivered(notice, why="refused", status=550)
-    [again] = domain.undelivered(notice, why="overdue")
+    [again] = domain.undelivered(notice, why="refused", status=551)
+    [overdue] = domain.undelivered(notice, why="overdue")
     assert told.id == again.id
+    assert told.id != overdue.id  # What has waited for a day may fail for good later.
     assert domain.undelivered(told, why="refused", status=550) == ()
 
 
-def test_only_roles_that_an_operator_appoints_read_and_only_while_their_account_may_act() -> None:
-    assert domain.may_read(COMMUNITY, "active", {"HELP_DESK"})
-    assert domain.may_read(COMMUNITY, "invited", {"HELP_DESK"})
-    for status in ("locked", "disabled", "closed", None):
-        assert not domain.may_read(COMMUNITY, status, {"HELP_DESK"})
-    assert not domain.may_read(COMMUNITY, "active", {"SECURITY_OFFICIAL"})
-    assert not domain.may_read(COMMUNITY, "active", {"AN_UNKNOWN_ROLE"})
-    assert not domain.may_read(COMMUNITY, "active", set())
+def test_only_help_desk_and_auditor_read_and_only_while_their_account_may_act() -> None:
+    for able in ("invited", "active"):
+        assert Standing.HELP_DESK in domain.standings(COMMUNITY, able, {"HELP_DESK"})
+        assert Standing.AUDITOR in domain.standings(COMMUNITY, able, {"AUDITOR"})
+    cannot_act: tuple[str | None, ...] = ("locked", "disabled", "closed", None)
+    for status in cannot_act:
+        assert domain.standings(COMMUNITY, status, {"HELP_DESK"}) == frozenset()
+    for role in ("SECURITY_OFFICIAL", "APPLICATION_OWNER", "AN_UNKNOWN_ROLE"):
+        assert domain.standings(COMMUNITY, "active", {role}) == {Standing.SIGNED_IN}
+    assert domain.standings(None, "active", {"HELP_DESK"}) == {Standing.SIGNED_IN}
 
 
 # --- What they say ----------------------------------------------------------------------------
@@ -184,6 +190,22 @@ def test_a_denial_gives_its_reason_and_a_next_step_in_words(reason: str) -> None
     assert values["next_step_text"] == texts.DENIALS[reason][1]
     assert reason not in values["reason_text"]
     assert values["help_desk"].phone == COMMUNITY.help_desk.phone
+
+
+@pytest.mark.parametrize("reason", [*reasons.RETURNS, "brand_new"])
+def test_a_return_says_what_to_look_at_and_never_that_somebody_said_no(reason: str) -> None:
+    request = a_request()
+    returned = domain.Returned(a_turn(request=request), reason, (), "SECURITY_OFFICIAL", NOW)
+    [notice] = domain.consequences(returned).notices
+    words = said(notice, request).values["reason_text"]
+    assert words == texts.returned(reason)
+    assert "said no" not in words
+    assert (reason in texts.RETURNS) == (reason != "brand_new")
+
+
+@pytest.mark.parametrize("reason", reasons.DENIALS)
+def test_every_reason_to_deny_has_words_of_its_own(reason: str) -> None:
+    assert texts.denial(reason) != texts.denial("brand_new")
 
 
 def test_the_applicant_is_never_told_of_suspected_fraud() -> None:
@@ -233,7 +255,7 @@ def test_a_moment_is_written_out() -> None:
     fact = replace(awaited(a_turn(request=request), PersonId(new_id())), expires_at=NOW.replace(2026, 12, 8, 17, 5))
     [notice] = domain.consequences(fact).notices
     letter = said(notice, request, person=domain.Person("Ada", "Approver", "ada@people.example"))
-    assert letter.values["due_at"] == "December 8, 2026, 17:05 UTC"
+    assert letter.values["due_at"] == "December 8, 2026, 12:05 p.m. EST"
 
 
 def test_a_token_becomes_a_link_and_a_code_stays_as_it_is() -> None:

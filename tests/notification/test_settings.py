@@ -14,6 +14,7 @@ from tests.notification.builders import SEAL_KEY
 GOOD = {
     "DATABASE_URL": "postgresql://user:password@localhost:5432/notification",
     "KAFKA_SERVERS": "localhost:9092",
+    "KAFKA_SECURITY_PROTOCOL": "SSL",
     "API_PORT": "8104",
     "PUBLIC_URL": "https://iacs.example",
     "SECRET_KEY": urlsafe_b64encode(bytes(32)).decode(),

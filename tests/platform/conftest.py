@@ -1,5 +1,6 @@
-"""Where the platform's tests put their data, and stand-ins for the four services."""
+"""Where the platform's tests put their data, stand-ins for the four services, and what a log comes to say."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,3 +56,12 @@ def processes_in(folder: Path) -> list[str]:
         if inside and process.info["status"] != psutil.STATUS_ZOMBIE:
             found.append(words)
     return found
+
+
+def once_logged(log: Path, text: str) -> str:
+    """Return the log once it says `text`: its watcher copies it there a moment after the process said it."""
+    ends_at = time.monotonic() + 10
+    while text not in (said := log.read_text() if log.exists() else ""):
+        assert time.monotonic() < ends_at, f"{text!r} never came; the log says:\n{said}"
+        time.sleep(0.01)
+    return said

@@ -10,8 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from shared import deployment
 from shared.platform.gateway import Gateway
 from shared.platform.ports import HOST, Ports
+from tests.platform.conftest import once_logged
 
 
 class Echo(http.server.BaseHTTPRequestHandler):
@@ -39,8 +41,7 @@ def claims(folder: Path) -> Iterator[Ports]:
 
 @pytest.fixture(scope="module")
 def gateway(folder: Path, claims: Ports) -> Iterator[Gateway]:
-    names = ("registration", "approval", "directory", "notification")
-    upstreams = {**{name: claims.claim(name) for name in names}, "mail": claims.claim("inbox")}
+    upstreams = {**{name: claims.claim(name) for name in deployment.SERVICES}, "mail": claims.claim("inbox")}
     gateway = Gateway(folder, claims, claims.claim("gateway"), upstreams)
     gateway.start()
     yield gateway
@@ -59,7 +60,7 @@ def get(gateway: Gateway, path: str) -> httpx.Response:
     return httpx.get(f"{gateway.address}{path}", timeout=20, trust_env=False)
 
 
-@pytest.mark.parametrize("name", ["registration", "approval", "directory", "notification", "inbox"])
+@pytest.mark.parametrize("name", [*deployment.SERVICES, "inbox"])
 def test_a_path_keeps_its_prefix_and_tells_who_asked(gateway: Gateway, claims: Ports, name: str) -> None:
     prefix = "mail" if name == "inbox" else name
     with serving(claims.claim(name)):
@@ -69,6 +70,11 @@ def test_a_path_keeps_its_prefix_and_tells_who_asked(gateway: Gateway, claims: P
             assert "x-forwarded-for: 127.0.0.1" in answer
             assert "x-forwarded-proto: http" in answer
             assert f"x-forwarded-host: {gateway.address.removeprefix('http://')}" in answer
+
+
+def test_the_page_of_an_error_is_at_the_address_that_its_answer_names(gateway: Gateway, claims: Ports) -> None:
+    with serving(claims.claim("directory")):
+        assert get(gateway, "/errors/expired").text.startswith("/errors/expired\n")
 
 
 def test_the_root_leads_to_the_reference_and_the_rest_to_nothing(gateway: Gateway) -> None:
@@ -99,6 +105,4 @@ def test_a_failed_call_leaves_no_token_in_the_log(gateway: Gateway, claims: Port
         address = f"{gateway.address}/directory/password/a-token?next=a-token"
         answer = httpx.post(address, timeout=20, trust_env=False, headers={"Referer": address})
     assert answer.status_code == 502
-    log = gateway.log.read_text()
-    assert '"uri":"/directory/***"' in log
-    assert "a-token" not in log
+    assert "a-token" not in once_logged(gateway.log, '"uri":"/directory/***"')

@@ -1,6 +1,7 @@
 """The embedded mail server keeps what it takes, shows it safely, and misbehaves on request."""
 
 import smtplib
+import time
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.platform.mailbox import Mailbox
 from shared.platform.mailserver import MailServer
 from shared.platform.ports import Ports
 
@@ -32,6 +34,20 @@ def inbox(server: MailServer) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=origin, timeout=10, trust_env=False) as client:
         yield client
         client.post("/mail/behaviour", json={"mode": "normal"}).raise_for_status()
+
+
+def test_a_mailbox_of_thousands_of_mails_opens_at_once(tmp_path: Path) -> None:
+    mail = a_mail(html="<p>Hello</p>" * 200).as_bytes()
+    Mailbox(tmp_path).keep("us@iacs.example", ["Reader0000@people.example"], mail)
+    (kept,) = tmp_path.glob("*.eml")
+    for number in range(1, 3000):
+        copy = kept.read_bytes().replace(b"Reader0000", b"Reader%04d" % number)
+        (tmp_path / f"{number:020d}-00000000.eml").write_bytes(copy)
+
+    began = time.perf_counter()
+    (found,) = Mailbox(tmp_path).newest_first(to="reader1234@people.example")
+    assert time.perf_counter() - began < 2
+    assert found.to == ["Reader1234@people.example"]
 
 
 def a_mail(*, to: str = ONE, subject: str = "Your code", text: str = "Hello\n", html: str = "") -> EmailMessage:

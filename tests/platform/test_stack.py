@@ -1,5 +1,6 @@
 """PostgreSQL, Kafka and mail start from nothing, from remains, and beside strangers; and break on request."""
 
+import itertools
 import json
 import os
 import smtplib
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import asyncpg
 import psutil
@@ -18,12 +20,13 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from joserfc import jwe
 from joserfc.jwk import ECKey
 
+from shared import deployment
 from shared.platform import embedded, kafka, state
-from shared.platform.part import Part, answers
+from shared.platform.part import Part, answers, start_together
 from shared.platform.ports import Ports
 from shared.platform.postgres import Postgres
 from shared.platform.stack import Stack
-from tests.platform.conftest import processes_in
+from tests.platform.conftest import once_logged, processes_in
 
 OWNER = """
 import pathlib, sys, time
@@ -61,6 +64,41 @@ def parts(stack: Stack) -> tuple[Part, ...]:
     return stack.postgres, stack.kafka, stack.mail
 
 
+class Recorder:
+    """Notes in place of a part that it was started and stopped. It is on its way up until it is stopped."""
+
+    def __init__(self) -> None:
+        self.name, self.told = "recorder", list[str]()
+        self._stopped = threading.Event()
+
+    def start(self, _: object) -> None:
+        self.told.append("start")
+        self._stopped.wait(10)
+
+    def stop(self) -> None:
+        self.told.append("stop")
+        self._stopped.set()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_interrupt_between_two_starts_ends_what_was_started_and_starts_nothing_more(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    start, starts, both = threading.Thread.start, itertools.count(1), [Recorder(), Recorder()]
+
+    def interrupted(thread: threading.Thread) -> None:
+        if next(starts) == number:
+            raise KeyboardInterrupt
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        start_together(cast("list[Part]", both), lambda _: None)
+
+    assert [part.told.count("start") for part in both] == [number - 1, 0]
+    assert all(part.told[-1] == "stop" for part in both)
+
+
 async def test_postgres_keeps_what_was_committed_over_a_kill(stack: Stack) -> None:
     await query(stack, "CREATE TABLE fact AS SELECT 1 AS one")
     stack.postgres.kill()
@@ -77,8 +115,7 @@ async def test_postgres_is_18_syncs_and_quotes_nobody_in_its_log(stack: Stack) -
     await query(stack, "INSERT INTO person VALUES ('Maria Quill')")
     with pytest.raises(asyncpg.UniqueViolationError):
         await query(stack, "INSERT INTO person SELECT name FROM person")
-    assert "duplicate key" in stack.postgres.log.read_text()
-    assert "Quill" not in stack.postgres.log.read_text()
+    assert "Quill" not in once_logged(stack.postgres.log, "duplicate key")
 
 
 async def test_postgres_lets_nobody_in_without_the_password(stack: Stack) -> None:
@@ -236,8 +273,8 @@ def test_root_can_keep_its_data_where_nobody_else_may_go(tmp_path: Path) -> None
 def test_settings_keep_their_secrets_and_every_key_fits_its_lock(stack: Stack) -> None:
     first = embedded.write(stack)
     assert embedded.write(stack) == first
-    path = stack.data / embedded.SETTINGS_FILE
-    assert embedded.read(path) == first
+    path = stack.data / deployment.SETTINGS_FILE
+    assert deployment.read(path) == first
     assert path.stat().st_mode & 0o777 == 0o600
 
     assert first["IACS_REGISTRATION_FINGERPRINT_KEY"] == first["IACS_DIRECTORY_FINGERPRINT_KEY"]
@@ -254,7 +291,7 @@ def test_settings_keep_their_secrets_and_every_key_fits_its_lock(stack: Stack) -
 
 
 def test_a_service_is_told_its_own_settings_alone(stack: Stack) -> None:
-    told = embedded.of_service(embedded.write(stack), "approval")
+    told = deployment.of_service(embedded.write(stack), "approval")
     assert set(told) == {
         f"IACS_APPROVAL_{key}"
         for key in (

@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from shared import deployment
 from shared.platform import ports, state, supervisor
 from shared.platform.part import NotStartedError
 from shared.platform.stack import Stack
@@ -25,7 +26,7 @@ from tests.platform.conftest import processes_in
 PROJECT = Path(__file__).parents[2]
 ALL = {
     *("postgres", "kafka", "mail", "gateway"),
-    *("registration", "approval", "directory", "notification"),
+    *deployment.SERVICES,
 }
 
 
@@ -102,7 +103,7 @@ def get(url: str) -> httpx.Response:
 
 
 def test_one_origin_leads_to_every_service_and_to_the_inbox(product: Product) -> None:
-    for name in ("registration", "approval", "directory", "notification"):
+    for name in deployment.SERVICES:
         answer = get(f"{product.origin()}/{name}/v1/things?a=1")
         assert answer.text.startswith(f"/{name}/v1/things?a=1 by {name} ")
     assert "Mail that the system sent" in get(f"{product.origin()}/mail").text

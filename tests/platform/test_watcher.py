@@ -4,13 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from shared.platform import state, watcher
+from tests.platform.conftest import once_logged
 
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
@@ -38,13 +38,6 @@ def close_life_line(started: subprocess.Popen[bytes]) -> None:
     started.stdin.close()
 
 
-def wait_for(log: Path, text: str) -> None:
-    deadline = time.monotonic() + 10
-    while not (log.exists() and text in log.read_text()):
-        assert time.monotonic() < deadline, f"{text!r} never came"
-        time.sleep(0.01)
-
-
 def test_the_process_ends_when_the_life_line_closes() -> None:
     started, process = watch(SLEEPER)
     close_life_line(started)
@@ -55,7 +48,7 @@ def test_the_process_ends_when_the_life_line_closes() -> None:
 def test_a_process_that_will_not_end_is_killed_after_its_grace(tmp_path: Path) -> None:
     log = tmp_path / "log"
     started, process = watch(STUBBORN, "--grace", "0.3", "--log", str(log))
-    wait_for(log, "deaf")
+    once_logged(log, "deaf")
     close_life_line(started)
     assert started.wait(10) == 256 - signal.SIGKILL
     assert not process.is_running()

@@ -16,13 +16,20 @@ from shared.contracts.community import Community
 from shared.database import Database
 from tests.registration.desk import ORIGIN, Desk, key_text
 
-COMMUNITY = Path(__file__).parents[2] / "shared" / "communities" / "provider-supplier.toml"
+COMMUNITIES = Path(__file__).parents[2] / "shared" / "communities"
 
 
 @pytest.fixture
 def provider_supplier() -> Community:
     """The community that the product ships."""
-    return Community.model_validate(tomllib.loads(COMMUNITY.read_text()))
+    return Community.model_validate(tomllib.loads((COMMUNITIES / "provider-supplier.toml").read_text()))
+
+
+@pytest.fixture
+def contractors() -> Community:
+    """The other community that the product ships, as it will be once it is open: by invitation only."""
+    closed = Community.model_validate(tomllib.loads((COMMUNITIES / "fi-carrier-mac.toml").read_text()))
+    return closed.model_copy(update={"open": True})
 
 
 @pytest.fixture

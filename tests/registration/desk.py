@@ -20,7 +20,7 @@ from shared.contracts.base import Event, State
 from shared.contracts.community import Community
 from shared.database import Database
 from shared.delivery import Delivery
-from shared.ids import PersonId, PlaceId, RequestId, ScopeId, new_id
+from shared.ids import AssignmentId, EntitlementId, PersonId, PlaceId, RequestId, ScopeId, new_id
 from shared.tables import audit, community, outbox, parked, token_key
 
 ORIGIN = "http://iacs.test"
@@ -216,7 +216,39 @@ class Desk:
             await self.assignment(new_id(), "SECURITY_OFFICIAL", organization_id, organization_id)
         return organization_id
 
-    async def group(self, organization_id: UUID, status: str = "active", *, version: int = 1) -> UUID:
+    async def practitioner(self, status: str = "active") -> UUID:
+        """Let the directory tell of a practitioner record; return its id."""
+        practitioner_id = new_id()
+        state = directory.PractitionerState(
+            practitioner_id=ScopeId(practitioner_id),
+            community_id="provider-supplier",
+            status=status,
+            duplicate_key="k",
+            state="MD",
+            effective_from=datetime.now(UTC),
+        )
+        await self.hear(state, practitioner_id, practitioner_id, version=1)
+        return practitioner_id
+
+    async def entitlement(self, person_id: UUID, application: str, assignment_id: UUID, scope_id: UUID) -> None:
+        """Let the directory tell that somebody may use an application."""
+        entitlement_id = new_id()
+        state = directory.EntitlementState(
+            entitlement_id=EntitlementId(entitlement_id),
+            person_id=PersonId(person_id),
+            application=application,
+            assignment_id=AssignmentId(assignment_id),
+            role="END_USER",
+            scope_id=ScopeId(scope_id),
+            community_id="provider-supplier",
+            status="active",
+            effective_from=datetime.now(UTC),
+        )
+        await self.hear(state, entitlement_id, scope_id, version=1)
+
+    async def group(
+        self, organization_id: UUID, status: str = "active", *, version: int = 1, kind: str = "provider"
+    ) -> UUID:
         """Let the directory tell of a user group; return its id."""
         group_id = new_id()
         state = directory.GroupState(
@@ -224,7 +256,7 @@ class Desk:
             organization_id=ScopeId(organization_id),
             community_id="provider-supplier",
             status=status,
-            group_kind="provider",
+            group_kind=kind,
             name="Billing",
             normalised_name="billing",
             effective_from=datetime.now(UTC),
@@ -233,15 +265,22 @@ class Desk:
         return group_id
 
     async def assignment(
-        self, person_id: UUID, role: str, place_id: UUID, scope_id: UUID, *, status: str = "active"
-    ) -> None:
-        """Let the directory tell that somebody holds a role."""
+        self,
+        person_id: UUID,
+        role: str,
+        place_id: UUID,
+        scope_id: UUID,
+        *,
+        status: str = "active",
+        place_kind: str = "organization",
+    ) -> UUID:
+        """Let the directory tell that somebody holds a role; return the assignment's id."""
         assignment_id = new_id()
         state = directory.RoleAssignmentState(
             assignment_id=assignment_id,
             person_id=PersonId(person_id),
             role=role,
-            place_kind="organization",
+            place_kind=place_kind,
             place_id=PlaceId(place_id),
             scope_id=ScopeId(scope_id),
             community_id="provider-supplier",
@@ -249,6 +288,7 @@ class Desk:
             effective_from=datetime.now(UTC),
         )
         await self.hear(state, assignment_id, scope_id, version=1)
+        return assignment_id
 
     async def account(self, person_id: UUID | None = None, *, status: str = "active", version: int = 1) -> UUID:
         """Let the directory tell of a person with an account; return the person's id."""
@@ -294,6 +334,10 @@ class Desk:
                 "expired_at",
                 "closed_at",
                 "expires_at",
+                "reminded_at",
+                "returned_at",
+                "withdrawn_at",
+                "refused_at",
             )
             if name in kind.model_fields
         }

@@ -70,6 +70,38 @@ async def test_an_escalation_adds_to_those_whose_turn_it_is(desk: Desk) -> None:
     assert await shown(desk, filed) == ("pending", "Security Official or Help Desk")
 
 
+async def test_a_reminder_is_a_line_of_the_timeline_each_time(desk: Desk) -> None:
+    filed = await desk.submitted()
+    its = filed["request_id"]
+    await desk.approval(approval.RequestAwaitingDecision, its)
+    for number in (1, 2):
+        await desk.approval(approval.RequestReminded, its, awaited="decision", number=number)
+    status = await desk.status(filed["tracking_number"])
+    lines = [(moment["what"], moment["by"]) for moment in status["timeline"]]
+    assert lines[-2:] == [("reminded", ["Help Desk"])] * 2
+    assert status["next_step"].endswith("They were reminded 2 times.")
+    assert status["state"] == "pending"
+
+
+async def test_a_reminder_of_documents_leaves_the_turn_with_the_applicant(desk: Desk) -> None:
+    filed = await desk.submitted()
+    its = filed["request_id"]
+    await desk.approval(approval.RequestOpened, its, documents_awaited=["irs_letter"], stage=0)
+    awaited = {"awaited": "documents", "number": 1, "queues": [], "stage": 0, "documents_awaited": ["irs_letter"]}
+    await desk.approval(approval.RequestReminded, its, **awaited)
+    assert await shown(desk, filed) == ("awaiting_documents", "Applicant")
+
+
+async def test_documents_awaited_after_a_concern_was_cleared_make_it_the_applicants_turn(desk: Desk) -> None:
+    filed = await desk.submitted()
+    its = filed["request_id"]
+    await desk.approval(approval.RequestAwaitingDecision, its, stage=0)
+    assert (await shown(desk, filed))[0] == "pending"
+    awaited = {"awaited": "documents", "number": 1, "queues": [], "stage": 0, "documents_awaited": ["irs_letter"]}
+    await desk.approval(approval.RequestReminded, its, version=2, **awaited)
+    assert await shown(desk, filed) == ("awaiting_documents", "Applicant")
+
+
 async def test_an_older_version_changes_nothing(desk: Desk) -> None:
     filed = await desk.submitted()
     await desk.approval(approval.RequestApproved, filed["request_id"], version=3)

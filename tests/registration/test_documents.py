@@ -103,6 +103,44 @@ async def test_the_same_file_sent_again_is_the_document_that_is_there(desk: Desk
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json() == again.json()
     assert len(await desk.announced(registration.DocumentAdded)) == 1
+    assert len(stored(desk)) == 1  # The bytes that came second went at once.
+
+
+@pytest.mark.parametrize("is_folder_gone", [False, True], ids=["the file is gone", "the store cannot be read"])
+async def test_a_document_whose_bytes_cannot_be_read_is_unavailable(desk: Desk, is_folder_gone: bool) -> None:
+    filed = await desk.submitted()
+    document_id = (await send(desk, filed)).json()["document_id"]
+    (kept,) = stored(desk)
+    kept.unlink()
+    if is_folder_gone:
+        kept.parent.rmdir()
+        kept.parent.write_bytes(b"")
+    url = f"/registration/v1/requests/{filed['request_id']}/documents/{document_id}"
+    answer = await desk.http.get(url, headers=bearer(filed["action_token"]))
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+
+
+async def test_a_file_that_is_refused_after_it_was_written_leaves_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filed = await desk.submitted()
+    put = Files.put
+
+    async def put_and_end(self: Files, key: str, chunks: AsyncIterator[bytes]) -> files.Stored:
+        written = await put(self, key, chunks)
+        await desk.approval(approval.RequestClosed, filed["request_id"], why="scope_closed")
+        return written
+
+    monkeypatch.setattr(Files, "put", put_and_end)  # The request ends while its applicant still sends.
+    assert (await send(desk, filed)).json()["code"] == "request_closed"
+    assert stored(desk) == []
+
+
+async def test_a_document_may_be_added_while_the_request_is_returned(desk: Desk) -> None:
+    filed = await desk.submitted()
+    more = {"version": 2, "returned_by": new_id(), "reason": "document_missing"}
+    await desk.approval(approval.RequestReturned, filed["request_id"], **more)
+    assert (await send(desk, filed)).status_code == 201
 
 
 async def test_one_document_takes_ten_files_at_most(desk: Desk) -> None:

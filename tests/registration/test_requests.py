@@ -3,11 +3,11 @@
 import itertools
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 
-from services.registration.domain import requests as domain
+from services.registration import domain
+from shared import reasons
 from shared.contracts.community import Community, Kind
 from shared.errors import Refusal
 from shared.ids import PersonId, PlaceId, ScopeId, new_id
@@ -120,10 +120,11 @@ def test_a_kind_asks_for_the_places_that_it_is_about_and_for_no_other(provider_s
     asked = {
         kind.code: [f.pointer for f in refusal_of(provider_supplier, an_order(kind=kind.code, data={})).faults]
         for kind in provider_supplier.kinds
-        if kind.code != "register_organization"
+        if kind.code not in ("register_organization", "access_application")
     }
     assert asked["become_backup_security_official"] == ["/organization_id"]
     assert asked["create_provider_group"] == ["/data/group_name", "/organization_id"]
+    assert asked["create_surrogate_group"] == ["/data/group_name", "/data/company_name", "/organization_id"]
     assert asked["administer_group"] == asked["join_group"] == ["/group_id"]
     superfluous = an_order(organization_id=ScopeId(somewhere), group_id=PlaceId(somewhere))
     assert [f.pointer for f in refusal_of(provider_supplier, superfluous).faults] == ["/group_id", "/organization_id"]
@@ -142,7 +143,7 @@ def test_equal_organizations_and_equal_group_names_are_the_same_place(provider_s
     def words(**data: Any) -> tuple[str, ...]:
         order = an_order(data=an_organization(**data))
         wish = domain.check(provider_supplier, order, signed_in=False, today=TODAY)
-        return domain.place_words(wish, domain.place_of(wish, new_id()))
+        return domain.place_words(wish.kind, domain.place_of(wish, new_id()), wish.data)
 
     same = words(legal_business_name="XYZ CLINIC LLC", zip_code="21244", street="7500 security blvd")
     assert words() == same
@@ -258,6 +259,7 @@ def test_each_state_says_what_happens_next_and_whose_turn_it_is(provider_supplie
     assert turn("submitted") == turn("approved") == "IACS"
     assert turn("pending") == "Security Official or Backup Security Official"
     assert turn("pending", roles=("HELP_DESK",)) == "Help Desk"
+    assert turn("returned") == "Applicant"
     assert [turn(state) for state in domain.FINAL] == [None] * len(domain.FINAL)
 
 
@@ -279,20 +281,96 @@ def test_a_request_that_waits_for_a_sign_in_looks_like_one_that_waits_for_a_code
     assert domain.shown_state("awaiting_sign_in") == "awaiting_email_proof"
 
 
-def test_documents_are_read_by_those_whom_an_operator_appointed_in_that_community(provider_supplier: Community) -> None:
-    kind, here = kind_of(provider_supplier, "register_organization"), provider_supplier.place_id
-    readers: dict[str, set[tuple[str, UUID]]] = {
-        "help desk here": {("HELP_DESK", here)},
-        "help desk elsewhere": {("HELP_DESK", new_id())},
-        "another role here": {("SECURITY_OFFICIAL", here)},
-        "nobody": set(),
-    }
-    may = {
-        name
-        for name, roles in readers.items()
-        if domain.may_read_documents(provider_supplier, kind, domain.Reader(frozenset(roles)))
-    }
-    assert may == {"help desk here"}
+# --- What is told of it ---------------------------------------------------------------------------
+
+
+def told(community: Community, code: str, now: domain.Progress, **about: Any) -> domain.Outlook:
+    return domain.outlook(community, kind_of(community, code), now, [], **about)
+
+
+def test_of_several_stages_those_after_are_told_too(provider_supplier: Community) -> None:
+    about = {"application": "CLAIM_STATUS", "resting_role": "END_USER"}
+    first = told(provider_supplier, "access_application", progress(state="pending", stage=1), **about)
+    assert first == domain.Outlook(
+        "Your request waits for a decision by: User Group Administrator; then by: Security Official or Backup "
+        "Security Official.",
+        "User Group Administrator",
+    )
+    second = told(provider_supplier, "access_application", progress(state="pending", stage=2), **about)
+    assert second.next_step == "Your request waits for a decision by: Security Official or Backup Security Official."
+    on_another = told(
+        provider_supplier,
+        "access_application",
+        progress(state="pending", stage=1),
+        application="CLAIM_STATUS",
+        resting_role="INDIVIDUAL_PRACTITIONER",
+    )
+    assert on_another.whose_turn == "Application Owner"
+
+
+def test_what_is_given_is_named_role_or_application(provider_supplier: Community) -> None:
+    granted = progress(state="granted")
+    application = told(provider_supplier, "access_application", granted, application="CLAIM_STATUS")
+    assert application.next_step == "Done: you may now use Claim Status Inquiry. Sign in to use it."
+    practitioner = told(provider_supplier, "register_practitioner", granted)
+    assert practitioner.next_step == "Done: you now hold the role Individual Practitioner. Sign in to use it."
+
+
+def test_reminders_and_escalations_are_told(provider_supplier: Community) -> None:
+    now = progress(state="pending", stage=1, reminded=2, escalated="overdue")
+    sentence = told(provider_supplier, "join_group", now).next_step
+    assert sentence.endswith("It has waited long, so a further queue was asked. They were reminded 2 times.")
+
+
+@pytest.mark.parametrize("code", sorted({*reasons.DENIALS, *reasons.RETURNS} - {"suspected_fraud"}))
+def test_every_reason_that_an_applicant_may_see_has_a_sentence(code: str) -> None:
+    assert domain.REASONS[code].endswith(".")
+
+
+def test_a_reason_that_has_no_sentence_is_told_in_general_words(provider_supplier: Community) -> None:
+    now = progress(state="returned", reason="something_new")
+    assert "Something is to be corrected." in told(provider_supplier, "join_group", now).next_step
+
+
+def test_reminders_and_escalations_belong_to_one_stage_and_round() -> None:
+    now = progress(state="pending", stage=1, round=1, reminded=2, escalated="overdue", until_at=NOW)
+    same = domain.after_step(now, step("pending", 1, roles=("A",)))
+    assert same is not None
+    assert (same.reminded, same.escalated, same.until_at) == (2, "overdue", NOW)
+    later = domain.after_step(now, step("pending", 2, stage=2))
+    assert later is not None
+    assert (later.reminded, later.escalated, later.until_at) == (0, None, None)
+
+
+def test_a_correction_is_on_its_way_until_approval_has_moved_the_request() -> None:
+    sent = progress(state="returned", round=1, stage=1, correction_sent=True, correct=("street",))
+    assert not sent.may_be_corrected
+    reminded = domain.after_step(sent, step(None, 1))
+    assert reminded is not None
+    assert (reminded.correction_sent, reminded.correct) == (True, ("street",))
+    for state in ("pending", "returned", "expired"):
+        after = domain.after_step(sent, step(state, 2, round=2))
+        assert after is not None
+        assert not after.correction_sent
+        assert after.correct == ()
+    again = domain.after_step(sent, step("returned", 3, round=2))
+    assert again is not None
+    assert again.may_be_corrected
+
+
+def test_a_wish_to_withdraw_lasts_until_it_is_answered(provider_supplier: Community) -> None:
+    asked = progress(state="pending", withdrawal="asked")
+    assert told(provider_supplier, "join_group", asked).whose_turn == "IACS"
+    later = domain.after_step(asked, step("pending", 2))
+    assert later is not None
+    assert later.withdrawal == "asked"
+    refused = domain.after_refused_withdrawal(later)
+    assert refused is not None
+    assert refused.withdrawal == "refused"
+    assert domain.after_refused_withdrawal(refused) is None
+    ended = domain.after_step(asked, step("withdrawn", 2))
+    assert ended is not None
+    assert told(provider_supplier, "join_group", ended).next_step == "You withdrew your request."
 
 
 def human(ssn: str | None, identity: str) -> domain.Human:

@@ -59,6 +59,18 @@ async def test_a_whole_request_and_a_whole_draft_are_taken(desk: Desk) -> None:
         ("ck_request_sign_in_of_somebody", {"state": "awaiting_sign_in", **DRAFT}),
         ("ck_request_end_has_a_moment", {"state": "granted"}),
         ("ck_request_granted_is_kept", {"state": "granted", "ended_at": NOW, "erase_at": NOW + timedelta(days=90)}),
+        ("ck_request_correction_of_what_was_returned", {"correction_sent": True}),
+        ("ck_request_withdrawal_known", {"withdrawal": "perhaps"}),
+        ("ck_request_rests_on_whole", {"application": "A", "rests_on_id": new_id()}),
+        (
+            "ck_request_rests_on_for_an_application",
+            {
+                "rests_on_id": new_id(),
+                "rests_on_role": "R",
+                "rests_on_place_kind": "group",
+                "rests_on_place_id": new_id(),
+            },
+        ),
         ("ck_request_organization_is_its_scope", {"place_id": new_id()}),
     ],
 )
@@ -89,3 +101,31 @@ async def test_a_secret_field_cannot_stand_among_the_readable_ones(desk: Desk) -
                     .where(tables.identity.c.request_id == filed["request_id"])
                     .values(data={name: "1"})
                 )
+
+
+async def test_one_request_uses_one_invitation_up_by_its_code(desk: Desk) -> None:
+    def row(**changes: Any) -> dict[str, Any]:
+        whole = {
+            "id": new_id(),
+            "community_id": "c",
+            "application": "A",
+            "email_fingerprint": "f",
+            "email_locked": "l",
+            "code_fingerprint": str(new_id()),
+            "issued_by": new_id(),
+            "issued_at": NOW,
+            "expires_at": NOW,
+        }
+        return whole | changes
+
+    request_id = new_id()
+    async with desk.db.begin() as tx:
+        await tx.execute(insert(tables.invitation).values(**row(used_by_request=request_id, used_at=NOW)))
+    for constraint, changes in (
+        ("uq_invitation_used_by_request", {"used_by_request": request_id, "used_at": NOW}),
+        ("ck_invitation_used_whole", {"used_at": NOW}),
+        ("ck_invitation_used_by_its_code", {"used_by_request": new_id(), "used_at": NOW, "code_fingerprint": None}),
+    ):
+        with pytest.raises(IntegrityError, match=constraint):
+            async with desk.db.begin() as tx:
+                await tx.execute(insert(tables.invitation).values(**row(**changes)))

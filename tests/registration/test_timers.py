@@ -1,18 +1,21 @@
 """What time brings: drafts go, identities are erased, silence is noticed, orphans are cleaned up."""
 
+import asyncio
 import os
 import time
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 from prometheus_client import REGISTRY
 from sqlalchemy import func, update
 
-from services.registration import tables, timers, usecases
-from services.registration.domain import requests as domain
+from services.registration import domain, store, tables, timers, usecases
 from services.registration.files import Files
 from shared.contracts import approval
+from shared.ids import new_id
 from shared.tables import audit, outbox
+from shared.testing.waiting import someone_waits_for_a_lock
 from shared.worker import Errand
 from tests.registration.desk import PDF, SSN, Desk, a_wish, an_applicant, an_organization, bearer
 from tests.registration.test_documents import files_below
@@ -101,6 +104,22 @@ async def test_a_person_with_another_request_is_still_known_after_an_erasure(des
     assert len(await desk.rows(tables.person)) == 1
 
 
+async def test_who_submits_again_while_being_erased_stays_the_same_person(desk: Desk) -> None:
+    denied = await desk.submitted()
+    (person,) = await desk.rows(tables.person)
+    await desk.approval(approval.RequestDenied, denied["request_id"], version=2, reason="wrong_path")
+    desk.wait(domain.IDENTITY_KEPT + HOUR)
+    other = await desk.submitted(applicant=an_applicant(ssn="219-09-0002", email="b@clinic.example"))
+    async with desk.db.begin() as tx:
+        await store.lock_same_person(tx, domain.PersonKey(person.ssn_fingerprint, person.identity_fingerprint))
+        erasing = asyncio.create_task(run(desk, "erase identities"))
+        await someone_waits_for_a_lock(desk.db)
+        mine = update(tables.request).where(tables.request.c.id == UUID(other["request_id"]))
+        await tx.execute(mine.values(person_id=person.id))
+    assert await erasing == 1
+    assert person.id in [row.id for row in await desk.rows(tables.person)]
+
+
 async def test_a_request_that_approval_does_not_open_is_announced_again_as_it_was(desk: Desk) -> None:
     await desk.submitted()
     await all_is_sent(desk)
@@ -174,3 +193,47 @@ async def test_what_was_erased_can_be_filed_anew_by_a_new_person(desk: Desk) -> 
     again = await desk.file(a_wish(applicant=an_applicant(ssn=SSN)))
     assert again.status_code == 201
     assert (await desk.prove(again.json()["request_id"])).status_code == 200
+
+
+async def test_rows_that_prove_limit_and_repeat_nothing_any_more_go(desk: Desk) -> None:
+    headers = {"idempotency-key": '"one"'}
+    answer = await desk.http.post("/registration/v1/requests", json=a_wish(), headers=headers)
+    await desk.prove(answer.json()["request_id"], "wrong")
+    async with desk.db.begin() as tx:
+        await tx.execute(
+            tables.invitation.insert().values(
+                id=new_id(),
+                community_id="c",
+                application="A",
+                email_fingerprint="f",
+                email_locked="l",
+                issued_by=new_id(),
+                issued_at=tx.now,
+                expires_at=tx.now + domain.INVITATION_LIVES,
+            )
+        )
+    kept = (tables.email_code, tables.filing_key, tables.counted_act, tables.invitation)
+    desk.wait(domain.CODE_LIVES - timedelta(minutes=1))
+    assert await run(desk, "clean up rows") == 0
+    desk.wait(timedelta(minutes=2))
+    assert await run(desk, "clean up rows") == 1 + 1 + 3
+    assert [len(await desk.rows(table)) for table in kept] == [0, 0, 0, 1]
+    desk.wait(domain.INVITATION_LIVES + domain.INVITATION_KEPT)
+    assert await run(desk, "clean up rows") == 1
+
+
+async def test_a_used_code_that_has_not_expired_stays_so_that_no_older_one_counts_again(desk: Desk) -> None:
+    filed = await desk.filed()
+    old = await desk.code(filed["request_id"])
+    desk.wait(timedelta(hours=1))
+    await desk.http.post(f"/registration/v1/requests/{filed['request_id']}/email-code")
+    assert (await desk.prove(filed["request_id"])).status_code == 200
+    await run(desk, "clean up rows")
+    assert (await desk.prove(filed["request_id"], old)).json()["code"] == "code_wrong"
+
+
+async def test_a_withdrawn_request_is_forgotten_like_any_that_ended_without_a_grant(desk: Desk) -> None:
+    filed = await desk.submitted()
+    await desk.approval(approval.RequestWithdrawn, filed["request_id"], version=2)
+    desk.wait(domain.IDENTITY_KEPT + HOUR)
+    assert await run(desk, "erase identities") == 1

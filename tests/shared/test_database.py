@@ -87,6 +87,23 @@ async def test_a_commit_on_a_connection_that_died_says_so(database: Database) ->
     assert await counts(database) == [0, 0, 0]
 
 
+async def test_a_server_that_dies_while_nothing_is_asked_of_it_is_the_worlds_fault_and_costs_one_try(
+    database: Database,
+) -> None:
+    async with database.begin() as tx:
+        protocol = tx.raw._protocol
+    # As a dying server says it, unasked; the end of the connection has not arrived yet.
+    fields = b"SFATAL\0VFATAL\0C57P02\0Mterminating connection\0\0"
+    protocol.data_received(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+
+    with pytest.raises(asyncpg.InternalClientError) as found:
+        async with database.begin() as tx:
+            await say_something(tx)
+
+    assert is_worlds_fault(found.value)
+    assert await counts(database) == [0, 0, 0]
+
+
 async def test_an_announcement_that_cannot_be_written_undoes_the_rest(database: Database) -> None:
     with pytest.raises(asyncpg.UniqueViolationError):
         async with database.begin() as tx:
@@ -240,6 +257,7 @@ def test_the_class_of_an_error_tells_whose_fault_it_is(
         (PoolTimeoutError(), True),
         (DisconnectionError(), True),
         (asyncpg.ConnectionDoesNotExistError(), True),
+        (asyncpg.InternalClientError("a state that must not be"), False),
         (DBAPIError("SELECT 1", {}, Exception(), connection_invalidated=True), True),
         (TypeError(), False),
         (ValueError(), False),

@@ -697,6 +697,24 @@ async def test_a_discarded_record_is_given_up_for_good_and_those_behind_it_can_b
     assert (row.state, row.resolved_by) == ("discarded", "ann")
 
 
+async def test_a_discarded_record_that_is_delivered_again_holds_nobody_up(toy: Toy) -> None:
+    request, records = await a_parked_subject(toy, waiting_count=0)
+    first = await toy.parked_as(records[0])
+    async with toy.database.begin() as tx:
+        assert await delivery.discard(tx, first.id, by="ann")
+    await toy.hear(records[0], an_event(request, version=7))  # As after a crash before the position was committed.
+    assert await toy.effects() == [(request, 7)]
+    assert (await toy.parked_as(records[0])).state == "discarded"
+
+
+async def test_another_record_at_the_same_offset_is_parked_as_well(toy: Toy) -> None:
+    one = POISON["no id"]
+    await toy.hear(one, with_body(one, b'{"another": 1}'))  # Kafka's log was cut, and grew again.
+    assert len(await toy.set_aside()) == 2
+    await toy.hear(one)
+    assert len(await toy.set_aside()) == 2
+
+
 @pytest.mark.parametrize("can_be_read", [True, False])
 async def test_a_record_that_is_discarded_while_it_is_replayed_stays_discarded(toy: Toy, can_be_read: bool) -> None:
     if can_be_read:

@@ -16,6 +16,7 @@ def test_a_code_says_what_happened_and_what_to_do_next(code: str) -> None:
     assert entry.title
     assert not entry.title.endswith(".")
     assert entry.remedy.endswith(".")
+    assert entry.why.endswith(".")
 
 
 def test_every_family_has_a_status_of_its_own() -> None:

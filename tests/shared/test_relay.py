@@ -14,6 +14,7 @@ from shared import outbox, relay
 from shared.contracts import approval, directory
 from shared.database import Database
 from shared.ids import new_id
+from shared.kafka import Kafka
 from shared.platform.stack import Stack
 from shared.relay import Relay
 from shared.tables import outbox as table
@@ -35,7 +36,7 @@ async def log(stack: Stack) -> AsyncIterator[Tail]:
 @asynccontextmanager
 async def relaying(stack: Stack, database: Database, service: str = "approval") -> AsyncIterator[Relay]:
     """A relay, for as long as the block lasts."""
-    one = Relay(service, database, stack.kafka.servers, partition_count=PARTITION_COUNT)
+    one = Relay(service, database, Kafka(stack.kafka.servers), partition_count=PARTITION_COUNT)
     task = asyncio.create_task(one.run())
     try:
         yield one
@@ -230,7 +231,7 @@ async def test_one_relay_leads_and_the_other_takes_over_when_its_connection_dies
 ) -> None:
     scope = new_id()
     first, second = (
-        Relay("approval", database, stack.kafka.servers, partition_count=PARTITION_COUNT) for _ in range(2)
+        Relay("approval", database, Kafka(stack.kafka.servers), partition_count=PARTITION_COUNT) for _ in range(2)
     )
     leading = asyncio.create_task(first.run())
     await until_true(lambda: first.is_leader)
@@ -278,7 +279,7 @@ async def test_a_leader_that_lost_its_connection_leads_again(stack: Stack, datab
 async def test_a_relay_ends_when_it_is_told_to_even_if_its_connection_dies_at_that_moment(
     stack: Stack, database: Database
 ) -> None:
-    one = Relay("approval", database, stack.kafka.servers, partition_count=PARTITION_COUNT)
+    one = Relay("approval", database, Kafka(stack.kafka.servers), partition_count=PARTITION_COUNT)
     task = asyncio.create_task(one.run())
     async with database.begin() as tx:
         await tx.raw.execute("LOCK TABLE outbox_source")
@@ -397,11 +398,11 @@ async def test_a_broker_that_cannot_be_reached_is_waited_for(stack: Stack, datab
             tries.append(None)
             await super()._lead()
 
-    one = Counted("approval", database, "127.0.0.1:1", partition_count=PARTITION_COUNT)
+    one = Counted("approval", database, Kafka("127.0.0.1:1"), partition_count=PARTITION_COUNT)
     task = asyncio.create_task(one.run())
     await say(database, scope, 1)
     await until_true(lambda: len(tries) > 2)  # It has tried, given the lead back, and tried again.
-    one._servers = stack.kafka.servers
+    one._kafka = Kafka(stack.kafka.servers)
     records = await log.records(scope, expected_count=1)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -413,7 +414,7 @@ async def test_a_broker_that_tells_of_some_partitions_only_is_waited_for(
     stack: Stack, database: Database, log: Tail
 ) -> None:
     scope = new_id()
-    one = Relay("approval", database, stack.kafka.servers, partition_count=PARTITION_COUNT + 1)
+    one = Relay("approval", database, Kafka(stack.kafka.servers), partition_count=PARTITION_COUNT + 1)
     task = asyncio.create_task(one.run())
     await say(database, scope, 1)
     for _ in range(2):  # It has led, and given the lead back, and again.

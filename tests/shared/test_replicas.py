@@ -52,6 +52,19 @@ async def test_each_version_of_a_community_is_kept_and_one_is_the_current(databa
         assert [(one.id, one.version) for one in await replicas.list_communities(tx)] == [("toy", 2)]
 
 
+async def test_a_community_of_a_younger_directory_is_read_without_what_is_new_in_it(database: Database) -> None:
+    kinds = [{**kind, "colour": "blue"} for kind in DEFINITION["kinds"]]
+    definition = {**DEFINITION, "id": "toy", "version": 1, "kinds": kinds, "motto": "Care"}
+    state = CommunityState(community_id="toy", version=1, current=True, definition=definition)
+    await hear(database, [record_of(state, subject="toy@1", scope=new_id(), entity_version=1)])
+
+    async with database.begin() as tx:
+        read = await replicas.load_community(tx, "toy")
+        assert read is not None
+        assert [kind.code for kind in read.kinds] == [kind["code"] for kind in kinds]
+        assert [one.id for one in await replicas.list_communities(tx)] == ["toy"]
+
+
 async def test_an_older_record_changes_nothing(database: Database) -> None:
     await hear(database, [a_key("k1", 2, "new"), a_community(1, current=False, record_version=2)])
     await hear(database, [a_key("k1", 1, "old"), a_community(1, current=True, record_version=1)])

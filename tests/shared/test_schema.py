@@ -9,13 +9,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from shared import tables
+from shared import deployment, tables
 from shared.testing.databases import Databases
 
-SERVICES = ("registration", "approval", "directory", "notification")
 
-
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", deployment.SERVICES)
 async def test_the_migrated_schema_is_the_declared_one(databases: Databases, service: str) -> None:
     expected = MetaData()
     for metadata in (tables.metadata, importlib.import_module(f"services.{service}.tables").metadata):

@@ -88,17 +88,24 @@ def test_all_errors_are_told_at_once_and_no_value_is() -> None:
 
 
 def test_production_refuses_what_only_a_demonstration_may_do() -> None:
-    production = told(PROFILE="production", PUBLIC_URL="https://iacs.example")
+    production = told(PROFILE="production", PUBLIC_URL="https://iacs.example", KAFKA_SECURITY_PROTOCOL="SSL")
     assert settings.load(Toy, production).profile == "production"
 
     with pytest.raises(SettingsError, match="clock_file"):
         settings.load(Toy, {**production, "IACS_TOY_CLOCK_FILE": "clock"})
     with pytest.raises(SettingsError, match="https"):
         settings.load(Toy, {**production, "IACS_TOY_PUBLIC_URL": "http://iacs.example"})
+    with pytest.raises(SettingsError, match="kafka_security_protocol must be SSL or SASL_SSL"):
+        settings.load(Toy, {**production, "IACS_TOY_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"})
+    with pytest.raises(SettingsError, match="kafka_user and kafka_password are needed"):
+        settings.load(Toy, {**production, "IACS_TOY_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"})
 
 
 def test_the_profile_is_production_unless_told_otherwise() -> None:
-    assert settings.load(Toy, told(PROFILE=None, PUBLIC_URL="https://iacs.example")).profile == "production"
+    assert (
+        settings.load(Toy, told(PROFILE=None, PUBLIC_URL="https://iacs.example", KAFKA_SECURITY_PROTOCOL="SSL")).profile
+        == "production"
+    )
 
 
 def test_settings_do_not_change_and_do_not_show_their_secrets() -> None:

@@ -11,6 +11,7 @@ from shared import topics
 from shared.contracts import approval, directory, notification, registration
 from shared.contracts.base import Event, State
 from shared.ids import new_id
+from shared.kafka import Kafka
 from shared.platform.stack import Stack
 from shared.topics import Topic, TopicDriftError
 
@@ -40,7 +41,7 @@ async def test_missing_topics_are_made_as_decided(
 ) -> None:
     events, states = wanted
 
-    made = await topics.apply(stack.kafka.servers, wanted, partition_count=3)
+    made = await topics.apply(Kafka(stack.kafka.servers), wanted, partition_count=3)
 
     assert made == [events.name, states.name]
     assert [len(found["partitions"]) for found in await admin.describe_topics(made)] == [3, 3]
@@ -51,22 +52,22 @@ async def test_missing_topics_are_made_as_decided(
 
 
 async def test_topics_that_are_as_decided_are_left_alone(stack: Stack, wanted: tuple[Topic, Topic]) -> None:
-    await topics.apply(stack.kafka.servers, wanted, partition_count=2)
+    await topics.apply(Kafka(stack.kafka.servers), wanted, partition_count=2)
 
-    assert await topics.apply(stack.kafka.servers, wanted, partition_count=2) == []
+    assert await topics.apply(Kafka(stack.kafka.servers), wanted, partition_count=2) == []
 
 
 async def test_only_what_is_missing_is_made(stack: Stack, wanted: tuple[Topic, Topic]) -> None:
-    await topics.apply(stack.kafka.servers, wanted[:1], partition_count=2)
+    await topics.apply(Kafka(stack.kafka.servers), wanted[:1], partition_count=2)
 
-    assert await topics.apply(stack.kafka.servers, wanted, partition_count=2) == [wanted[1].name]
+    assert await topics.apply(Kafka(stack.kafka.servers), wanted, partition_count=2) == [wanted[1].name]
 
 
 async def test_another_partition_count_is_refused(stack: Stack, wanted: tuple[Topic, Topic]) -> None:
-    await topics.apply(stack.kafka.servers, wanted, partition_count=2)
+    await topics.apply(Kafka(stack.kafka.servers), wanted, partition_count=2)
 
     with pytest.raises(TopicDriftError) as drift:
-        await topics.apply(stack.kafka.servers, wanted, partition_count=12)
+        await topics.apply(Kafka(stack.kafka.servers), wanted, partition_count=12)
 
     assert {f"{topic.name}: 2 partitions instead of 12" for topic in wanted} == set(str(drift.value).split("; "))
 
@@ -75,7 +76,7 @@ async def test_another_setting_is_refused_by_name(
     stack: Stack, admin: AIOKafkaAdminClient, wanted: tuple[Topic, Topic]
 ) -> None:
     events, states = wanted
-    await topics.apply(stack.kafka.servers, wanted, partition_count=2)
+    await topics.apply(Kafka(stack.kafka.servers), wanted, partition_count=2)
     changed = {**events.settings, "retention.ms": "60000"}
     await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, events.name, changed)])
     await admin.alter_configs(
@@ -83,12 +84,39 @@ async def test_another_setting_is_refused_by_name(
     )
 
     with pytest.raises(TopicDriftError) as drift:
-        await topics.apply(stack.kafka.servers, wanted, partition_count=2)
+        await topics.apply(Kafka(stack.kafka.servers), wanted, partition_count=2)
 
     assert set(str(drift.value).split("; ")) == {
         f"{events.name}: retention.ms is 60000 instead of {events.settings['retention.ms']}",
         f"{states.name}: cleanup.policy is delete instead of compact",
     }
+
+
+async def test_three_copies_that_are_asked_for_are_never_taken_for_granted(
+    stack: Stack, wanted: tuple[Topic, Topic]
+) -> None:
+    await topics.apply(Kafka(stack.kafka.servers), wanted, partition_count=2)
+
+    with pytest.raises(TopicDriftError) as drift:
+        await topics.apply(Kafka(stack.kafka.servers), wanted, partition_count=2, replication=3)
+
+    assert set(str(drift.value).split("; ")) == {
+        f"{topic.name}: {fault}"
+        for topic in wanted
+        for fault in ("1 copies of a partition instead of 3", "min.insync.replicas is 1 instead of 2")
+    }
+
+
+async def test_more_copies_than_there_are_brokers_are_refused(stack: Stack, wanted: tuple[Topic, Topic]) -> None:
+    with pytest.raises(TopicDriftError, match="replication factor"):
+        await topics.apply(Kafka(stack.kafka.servers), wanted, partition_count=2, replication=3)
+
+
+@pytest.mark.parametrize(("replication", "in_sync"), [(1, None), (2, None), (3, "2"), (4, "2")])
+def test_with_three_copies_a_record_is_acknowledged_by_two_of_them(replication: int, in_sync: str | None) -> None:
+    for topic in topics.TOPICS:
+        assert topic.settings_with(replication).get("min.insync.replicas") == in_sync
+        assert topic.settings.items() <= topic.settings_with(replication).items()
 
 
 def test_every_published_type_has_its_topic_and_states_are_on_compacted_ones() -> None:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from joserfc.jwk import ECKey
 from pydantic import Field
 from sqlalchemy import insert, text
 
-from shared import outbox, telemetry, tokens, web
+from shared import edge, outbox, telemetry, tokens, web
 from shared.database import Database
 from shared.errors import CATALOGUE, FieldFault, Refusal
 from shared.ids import PersonId, new_id
@@ -25,6 +26,7 @@ from shared.web import Cursors
 ISSUED = Issued("https://iacs.example", "iacs")
 KEY = ECKey.generate_key("P-256")
 SECRET = "123-45-6789"
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -51,9 +53,13 @@ def toy(database: Database) -> APIRouter:
     async def upload(body: dict[str, str]) -> int:
         return len(body["content"])
 
+    @router.get("/documents")
+    async def documents() -> None:
+        pass
+
     @router.get("/refusals/{code}")
     async def refuse(code: str) -> None:
-        raise Refusal(code, request_id=UUID(int=7), retry_after_seconds=42)
+        raise Refusal(code, request_id=UUID(int=7), decided_at=NOON, retry_after_seconds=42)
 
     @router.get("/faults")
     async def faults() -> None:
@@ -126,9 +132,10 @@ async def test_a_refusal_is_told_with_its_code_its_remedy_and_its_facts(client: 
     answer = await client.get(f"/v1/refusals/{code}")
 
     told = problem(answer, web.STATUS[entry.family], code)
-    assert told["type"] == f"https://iacs.example/errors/{code}"
+    assert told["type"] == f"/errors/{code}"
     assert (told["title"], told["detail"]) == (entry.title, entry.remedy)
     assert told["request_id"] == str(UUID(int=7))
+    assert told["decided_at"] == "2026-03-02T12:00:00Z"  # RFC 3339, as every other moment.
     assert "retry_after_seconds" not in told
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers.get("retry-after") == ("42" if answer.status_code in (429, 503) else None)
@@ -161,12 +168,42 @@ async def test_a_body_of_the_wrong_shape_is_told_by_its_fields(
     assert all(fault["rule"] for fault in told["errors"])
 
 
-@pytest.mark.parametrize("body", [b"{", b"", b"\xff", b"[" * 50_000])
-async def test_a_body_that_is_not_json_is_the_callers_fault(client: httpx.AsyncClient, body: bytes) -> None:
-    answer = await client.post("/v1/people", content=body, headers={"content-type": "application/json"})
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"\xff",
+        b"[" * 50_000,
+        b'{"name": NaN}',
+        b'{"name": "Ann", "age": -Infinity}',
+        b'{"name": "Ann", "age": ' + b"9" * 5000 + b"}",
+        b'{"name": "Ann", "name": "Bob"}',
+        b'{"name": "An\\u0000n"}',
+        b'{"na\\u0000me": "Ann"}',
+        b'{"name": ["Ann", {"x": "\\ud800"}]}',
+    ],
+    ids=str,
+)
+async def test_a_body_that_is_not_json_as_all_read_it_is_refused(client: httpx.AsyncClient, body: bytes) -> None:
+    for content_type in ("application/json", "application/merge-patch+json; charset=utf-8"):
+        answer = await client.post("/v1/people", content=body, headers={"content-type": content_type})
 
-    assert answer.status_code in (400, 422)
-    assert answer.headers["content-type"] == "application/problem+json"
+        told = problem(answer, 400, "malformed")
+        assert len(told["trace_id"]) == 32
+
+
+@pytest.mark.parametrize("name", ["An\\u0000n", "\U0001f600\U0001f600", "Zo\xeb"], ids=ascii)
+async def test_text_that_only_looks_odd_is_taken(client: httpx.AsyncClient, name: str) -> None:
+    assert (await client.post("/v1/people", json={"name": name})).json()["name"] == name
+
+
+async def test_a_call_without_its_body_is_told_so(client: httpx.AsyncClient) -> None:
+    problem(await client.post("/v1/people", headers={"content-type": "application/json"}), 422, "field_invalid")
+
+
+@pytest.mark.parametrize("path", ["/v1/refusals/%00", "/v1/nothing%00", "/v1/items/7?x=%00"])
+async def test_no_address_holds_what_no_text_holds(client: httpx.AsyncClient, path: str) -> None:
+    problem(await client.get(path), 400, "malformed")
 
 
 @pytest.mark.parametrize(
@@ -190,8 +227,15 @@ async def test_an_unknown_path_is_not_found(client: httpx.AsyncClient) -> None:
 async def test_a_method_that_is_not_there_is_named_with_those_that_are(client: httpx.AsyncClient) -> None:
     answer = await client.delete("/v1/people")
 
-    problem(answer, 405, "http")
-    assert answer.headers["allow"] == "POST"
+    told = problem(answer, 405, "method_not_allowed")
+    assert (answer.headers["allow"], told["type"]) == ("POST", "/errors/method_not_allowed")
+    assert len(told["trace_id"]) == 32
+
+
+async def test_all_methods_of_an_address_are_named_and_not_those_of_one_route_alone(client: httpx.AsyncClient) -> None:
+    answer = await client.delete("/v1/documents")
+
+    assert answer.headers["allow"] == "GET, POST"
 
 
 @pytest.mark.parametrize(
@@ -248,7 +292,7 @@ def at_once(size: int) -> bytes:
 
 @pytest.mark.parametrize("body", [at_once, in_pieces], ids=["declared", "streamed"])
 async def test_a_call_carries_so_much_and_no_more(client: httpx.AsyncClient, body: Callable[[int], Any]) -> None:
-    most = web.MAXIMUM_BODY_BYTES
+    most = edge.MAXIMUM_BODY_BYTES
     headers = {"content-type": "application/json"}
 
     assert (await client.post("/v1/people", content=body(most), headers=headers)).status_code == 201
@@ -260,7 +304,7 @@ async def test_a_call_that_declares_too_much_is_refused_unread(client: httpx.Asy
         raise AssertionError("it was read")
         yield b""
 
-    headers = {"content-type": "application/json", "content-length": str(web.MAXIMUM_BODY_BYTES + 1)}
+    headers = {"content-type": "application/json", "content-length": str(edge.MAXIMUM_BODY_BYTES + 1)}
 
     problem(await client.post("/v1/people", content=never(), headers=headers), 413, "too_large")
 
@@ -394,7 +438,7 @@ async def test_the_openapi_document_lists_the_errors_of_an_operation(client: htt
     document = (await client.get("/openapi.json")).json()
 
     told = document["paths"]["/toy/v1/people"]["post"]["responses"]
-    assert set(told) == {"201", "409", "413", "422", "500", "503"}
+    assert set(told) == {"201", "400", "409", "413", "422", "500", "503"}
     assert "`could_not_be_confirmed`" in told["409"]["description"]
     assert "`expired`" in told["409"]["description"]
     assert "`unavailable`" in told["503"]["description"]

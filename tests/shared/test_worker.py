@@ -4,7 +4,7 @@ import asyncio
 import struct
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.record.util import calc_crc32c
 from sqlalchemy import func, insert, select, text, update
 
@@ -22,6 +23,7 @@ from shared.contracts.notification import TOPIC, NoticeSent
 from shared.database import Database, Transaction
 from shared.delivery import Change, Handlers
 from shared.ids import PersonId, new_id
+from shared.kafka import Kafka
 from shared.platform.stack import Stack
 from shared.tables import audit as audit_table
 from shared.tables import inbox, outbox, parked, progress, replica
@@ -73,7 +75,7 @@ class Toy:
         one = Worker(
             "approval",
             self.database,
-            servers or self.stack.kafka.servers,
+            Kafka(servers or self.stack.kafka.servers),
             self.handlers(),
             chores,
             partition_count=PARTITION_COUNT,
@@ -271,7 +273,9 @@ async def test_a_worker_without_a_broker_is_alive(toy: Toy, monkeypatch: pytest.
 
 
 async def test_a_worker_is_dead_when_nothing_moves_for_two_intervals(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = Worker("approval", toy.database, toy.stack.kafka.servers, toy.handlers(), partition_count=PARTITION_COUNT)
+    one = Worker(
+        "approval", toy.database, Kafka(toy.stack.kafka.servers), toy.handlers(), partition_count=PARTITION_COUNT
+    )
     assert one.is_alive
 
     now = time.monotonic()
@@ -299,6 +303,70 @@ async def test_a_worker_that_has_lost_its_assignment_for_good_starts_anew(
 
 
 ASSIGNMENT = AIOKafkaConsumer.assignment
+
+
+async def test_a_client_whose_own_task_has_died_is_replaced_and_no_record_is_blamed_for_it(toy: Toy) -> None:
+    first, second = a_notice(), a_notice()
+    await toy.send(first)
+    async with toy.working() as one:
+        await toy.heard(id_of(first))
+        dead = one._consumer
+        coordinator = dead._coordinator
+        coordinator._coordination_task.cancel()
+        # As uvloop leaves it when a connection was closed under a write.
+        coordinator._coordination_task = asyncio.get_running_loop().create_future()
+        coordinator._coordination_task.set_exception(RuntimeError("the handler is closed"))
+        await toy.send(second)
+        await until_true(lambda: one._consumer not in (None, dead))
+        await toy.heard(id_of(second))
+
+    assert await toy.effects() == [id_of(first), id_of(second)]
+    async with toy.database.begin() as tx:
+        assert list(await delivery.list_parked(tx)) == []
+
+
+@pytest.mark.parametrize("asked", ["getmany", "commit"])
+async def test_a_client_that_never_answers_is_replaced(toy: Toy, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    first, second = a_notice(), a_notice()
+    await toy.send(first)
+    async with toy.working() as one:
+        await toy.heard(id_of(first))
+        monkeypatch.setattr(worker, "MAX_POLL_INTERVAL_SECONDS", 1)
+        stuck = one._consumer
+
+        async def wait_for_ever(*_: object, **__: object) -> None:
+            await asyncio.Event().wait()  # As for a coordinator, or an assignment, that never comes.
+
+        monkeypatch.setattr(stuck, asked, wait_for_ever)
+        await toy.send(second)
+        await until_true(lambda: one._consumer not in (None, stuck))
+        monkeypatch.setattr(worker, "MAX_POLL_INTERVAL_SECONDS", 60)
+        await toy.heard(id_of(second))
+
+    assert await toy.effects() == [id_of(first), id_of(second)]
+
+
+@pytest.mark.parametrize("asked", ["getmany", "commit"])
+@pytest.mark.parametrize("error", [None, KafkaConnectionError()])
+async def test_a_worker_ends_when_it_is_told_though_its_client_answers_at_that_very_moment(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, asked: str, error: Exception | None
+) -> None:
+    async with toy.working(within_seconds=5) as one:
+        await toy.send(first := a_notice())
+        await toy.heard(id_of(first))
+        was_asked = asyncio.Event()
+
+        async def take_it_for_its_own(*_: object, **__: object) -> dict[TopicPartition, list[Any]]:
+            was_asked.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            if error:
+                raise error
+            return {}
+
+        monkeypatch.setattr(one._consumer, asked, take_it_for_its_own)
+        await toy.send(a_notice())
+        await was_asked.wait()
 
 
 async def put_a_header_name_that_is_no_text(stack: Stack, record: Record) -> None:
@@ -439,7 +507,26 @@ async def test_what_has_served_its_time_is_cleaned_up_and_the_rest_is_kept(datab
             seen_at = func.now() - timedelta(days=days)
             await tx.execute(update(inbox).where(inbox.c.event_id == name).values(seen_at=seen_at))
 
+        for age_days, state in ((396, "replayed"), (394, "discarded"), (None, "parked")):
+            resolved_at = None if age_days is None else func.now() - timedelta(days=age_days)
+            await tx.execute(
+                insert(parked).values(
+                    id=new_id(),
+                    consumer="t",
+                    topic="t",
+                    partition=0,
+                    offset=0,
+                    digest=state.encode(),
+                    headers=[],
+                    error="",
+                    state=state,
+                    resolved_at=resolved_at,
+                )
+            )
+
         assert await worker.clean_up(tx) == 0
 
         assert await tx.value(select(func.count()).select_from(outbox)) == 2
+        kept = await tx.rows(select(parked.c.state).order_by(parked.c.state))
+        assert [row.state for row in kept] == ["discarded", "parked"]
         assert [row.event_id for row in await tx.rows(select(inbox.c.event_id))] == ["young"]

@@ -23,7 +23,7 @@ def tell(product: Product) -> Callable[[], None]:
     """Tell the story on the running product; each time with fresh people and organizations."""
 
     def tell_it() -> None:
-        steps = Story(product.origin, product.told, Console(quiet=True)).tell()
+        steps = Story.at(product.origin, product.told, Console(quiet=True)).tell()
         assert all(step.ok for step in steps), [step.name for step in steps if not step.ok]
         product.wait_quiet()
 
@@ -51,9 +51,13 @@ def example() -> ModuleType:
 
 
 def grants(product: Product) -> set[str]:
-    """Return who holds which role where, as the directory's database says, in a subscriber's words."""
-    query = "SELECT person_id, role, place_id FROM role_assignment WHERE status = 'active'"
-    return {f"{row['person_id']} {row['role']} {row['place_id']}" for row in product.rows("directory", query)}
+    """Return who holds which role and may use what, as the directory's database says, in a subscriber's words."""
+    queries = (
+        "SELECT person_id, role AS what, place_id AS at FROM role_assignment WHERE status = 'active'",
+        "SELECT person_id, application AS what, assignment_id AS at FROM entitlement WHERE status = 'active'",
+    )
+    rows = [row for query in queries for row in product.rows("directory", query)]
+    return {f"{row['person_id']} {row['what']} {row['at']}" for row in rows}
 
 
 def append(product: Product, *records: Record) -> None:

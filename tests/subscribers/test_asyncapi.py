@@ -87,6 +87,16 @@ def test_the_examples_of_a_message_fit_it_with_its_trait_merged_under_it(wire: s
         assert about.type == wire
 
 
+@pytest.mark.parametrize("body", contracts.published(), ids=lambda body: body.wire)
+def test_an_example_is_in_the_scope_in_which_it_happens(body: asyncapi.Body) -> None:
+    names = [
+        name for name in ("scope_id", "organization_id", "practitioner_id", "person_id") if name in body.model_fields
+    ]
+    for example in asyncapi.examples(body):
+        if names:  # Only communities and token keys belong to none of these.
+            assert example["headers"]["ce_partitionkey"] == example["payload"][names[0]]
+
+
 def test_an_example_shows_something_of_every_field() -> None:
     assert asyncapi.stand_ins() == [], "say in services/asyncapi.py, _VALUES, what these fields look like"
 

@@ -4,22 +4,23 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
-from services import asyncapi
+from services import asyncapi, contracts
 from tests.subscribers.documents import Json, merged
 
 Judge = Callable[[Json], Json]
+GRANTED = "iacs.directory.role.granted.v1"
 PATIENCE_SECONDS = 90
 NODE = Path(__file__).parent / "node"
 
 
 @pytest.fixture(scope="session")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
     """The parser, fetched as its lock file says. CI must have it; elsewhere its absence skips, aloud."""
     if not (shutil.which("node") and shutil.which("npm")):
         _absent("there is no Node.js")
@@ -36,21 +37,20 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
     if done.returncode != 0:
         _absent(f"npm could not fetch it: {done.stderr[-300:]}")
 
-    def parse(document: Json) -> Json:
-        found = subprocess.run(
-            ["node", "judge.cjs"],
-            cwd=folder,
-            input=json.dumps(document),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-        assert found.returncode == 0, found.stderr
-        answer: Json = json.loads(found.stdout)
-        return answer
+    with subprocess.Popen(
+        ["node", "judge.cjs"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parser:
+        assert parser.stdin is not None
+        assert parser.stdout is not None
+        ask, hear = parser.stdin, parser.stdout
 
-    return parse
+        def parse(document: Json) -> Json:
+            print(json.dumps(document), file=ask, flush=True)
+            answer: Json = json.loads(hear.readline())
+            return answer
+
+        yield parse
+        parser.kill()
 
 
 def _absent(why: str) -> NoReturn:
@@ -71,6 +71,12 @@ def test_the_parser_finds_nothing_wrong_and_merges_headers_as_we_do(judge: Judge
         assert found["correlation"] == "$message.header#/ce_correlationid"
 
 
+def test_the_parser_finds_the_fields_of_the_published_schemas_in_every_body(judge: Judge) -> None:
+    for name, found in judge(asyncapi.document())["messages"].items():
+        published = json.loads((contracts.FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+        assert set(found["fields"]) == set(published["properties"])
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -81,6 +87,8 @@ def test_the_parser_finds_nothing_wrong_and_merges_headers_as_we_do(judge: Judge
             {"$ref": "#/components/messages/iacs.approval.request.denied.v1"}
         ),
         lambda document: document["components"]["schemas"].pop("RoleGranted"),
+        lambda document: document["components"]["schemas"]["RoleGranted"].update(properties="none"),
+        lambda document: document["components"]["messages"][GRANTED]["examples"][0].update(body="a body"),
     ],
 )
 def test_the_parser_refuses_a_broken_document(judge: Judge, spoil: Callable[[Json], Any]) -> None:

@@ -21,6 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from shared import topics
 from shared.contracts.directory import GroupActivated, RoleAssignmentState, RoleEnded, RoleGranted
 from shared.ids import AssignmentId, PersonId, PlaceId, RequestId, ScopeId, new_id
+from shared.kafka import Kafka
 from shared.platform import jars
 from shared.platform.stack import Stack
 from shared.testing import product as whole
@@ -111,7 +112,7 @@ async def scope(stack: Stack, example: ModuleType, monkeypatch: pytest.MonkeyPat
         Topic(f"{name}.events", "directory", topics.BY_NAME["iacs.directory.v1"].kept, public=False),
         Topic(f"{name}.state", "directory", None, public=False),
     )
-    await topics.apply(stack.kafka.servers, both, partition_count=2)
+    await topics.apply(Kafka(stack.kafka.servers), both, partition_count=2)
     monkeypatch.setattr(example, "EVENTS", both[0].name)
     monkeypatch.setattr(example, "STATE", both[1].name)
     producer = AIOKafkaProducer(bootstrap_servers=stack.kafka.servers)

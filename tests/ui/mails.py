@@ -22,6 +22,7 @@ LAYOUT = {
 VALUES: dict[str, Any] = {
     "request_tracking_number": "7QK2-M4XP-93TD",
     "kind_name": "Join a group",
+    "asked_for": "the role End User",
     "role_name": "End User",
     "place_name": "Billing <b>& Sons",
     "applicant_name": "Peter Okafor",
@@ -33,6 +34,30 @@ VALUES: dict[str, Any] = {
     "history": [{"at": "November 1, 2026", "text": "filed"}, {"at": "November 4, 2026", "text": "reminded"}],
     "documents": ["IRS letter CP 575 or 147C"],
     "user_id": "K7MQ42XP",
+    "age_text": "14 days",
+    "application_name": "Claim Status Inquiry",
+    "applications": ["Claim Status Inquiry", "Cost <i>& Reports"],
+    "community_name": "Provider/Supplier Community",
+    "corrections": ["ZIP code", "IRS letter CP 575 or 147C"],
+    "criteria": "Everybody who files cost reports.",
+    "days_left_text": "5 days",
+    "ended_at": "December 1, 2026, 9:00 a.m. EST",
+    "invitation_code": "7QK2M4XP93TD",
+    "not_for": "Practices that file no cost report.",
+    "notice_url": "https://iacs.example/notification/v1/notices/0198f3c2-7b1e-7c3a-9d52-5e0f6a1b2c3d",
+    "now_open_text": "The group is now open: people can ask to join it.",
+    "person_name": "Olga Owner",
+    "settled": [
+        {
+            "kind": "Join a user group",
+            "place": "Billing, XYZ Clinic",
+            "how": "Approved by a person in the role Security Official",
+            "at": "December 1, 2026, 9:00 a.m. EST",
+        }
+    ],
+    "since_at": "November 24, 2026, 9:00 a.m. EST",
+    "start_url": "https://iacs.example/",
+    "vacancy_text": "Nobody holds the role Security Official there now.",
     "secret": "https://iacs.example/directory/password/" + "AbCdEf0123456789" * 4,
 }
 

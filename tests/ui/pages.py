@@ -79,6 +79,8 @@ def front(mail_folder: Path) -> ASGIApp:
         first, _, rest = scope["path"].removeprefix("/").partition("/")
         is_reference = first in SERVICES and rest.startswith(("docs", "openapi.json", "static/"))
         serving = mail if first == "mail" else application(first) if is_reference else app
+        if first == "errors":
+            serving = application("directory")
         await serving(scope, receive, send)
 
     return lead

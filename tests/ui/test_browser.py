@@ -26,6 +26,12 @@ async def test_axe_finds_nothing_in_a_reference(open_page: OpenPage, axe: Axe, s
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.parametrize("path", ["/errors", *(f"/errors/{code}" for code in ("already_decided", "field_invalid"))])
+async def test_axe_finds_nothing_in_the_pages_that_explain_errors(open_page: OpenPage, axe: Axe, path: str) -> None:
+    page = await open_page(path)
+    await axe(page)
+
+
 async def test_a_link_of_the_contents_leads_to_its_operation(open_page: OpenPage) -> None:
     page = await open_page("/approval/docs")
     await page.get_by_role("navigation").get_by_role("link", name="Decide a request").click()

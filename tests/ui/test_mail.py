@@ -55,7 +55,7 @@ def test_a_subject_is_one_short_line_without_a_secret_or_a_name(notice: str) -> 
     assert subject == subject.strip()
     assert "\n" not in subject
     assert 10 < len(subject) <= 78
-    for private in ("secret", "user_id", "applicant_name", "place_name"):
+    for private in ("secret", "user_id", "applicant_name", "person_name", "place_name", "invitation_code"):
         assert VALUES[private] not in subject
 
 

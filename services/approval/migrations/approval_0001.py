@@ -55,6 +55,22 @@ def upgrade() -> None:
     )
     op.create_index("ix_document_request_id", "document", ["request_id"], unique=False)
     op.create_table(
+        "entitlement",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("assignment_id", sa.Uuid(), nullable=False),
+        sa.Column("application", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_entitlement")),
+    )
+    op.create_index(
+        "ix_entitlement_assignment_id",
+        "entitlement",
+        ["assignment_id"],
+        unique=False,
+        postgresql_where=sa.text("status = 'active'"),
+    )
+    op.create_table(
         "history",
         sa.Column("request_id", sa.Uuid(), nullable=False),
         sa.Column("position", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -70,7 +86,32 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("legal_business_name", sa.Text(), nullable=False),
+        sa.Column("us_state", sa.Text(), nullable=False),
+        sa.Column("duplicate_key", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_organization")),
+    )
+    op.create_index(
+        "ix_organization_duplicate_key",
+        "organization",
+        ["duplicate_key"],
+        unique=False,
+        postgresql_where=sa.text("status <> 'closed'"),
+    )
+    op.create_table(
+        "practitioner",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("us_state", sa.Text(), nullable=False),
+        sa.Column("duplicate_key", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_practitioner")),
+    )
+    op.create_index(
+        "ix_practitioner_duplicate_key",
+        "practitioner",
+        ["duplicate_key"],
+        unique=False,
+        postgresql_where=sa.text("status <> 'closed'"),
     )
     op.create_table(
         "request",
@@ -82,6 +123,15 @@ def upgrade() -> None:
         sa.Column("place_kind", sa.Text(), nullable=False),
         sa.Column("place_id", sa.Uuid(), nullable=False),
         sa.Column("applicant_id", sa.Uuid(), nullable=False),
+        sa.Column("application", sa.Text(), nullable=True),
+        sa.Column("resting_id", sa.Uuid(), nullable=True),
+        sa.Column("resting_role", sa.Text(), nullable=True),
+        sa.Column("resting_place_kind", sa.Text(), nullable=True),
+        sa.Column("resting_place_id", sa.Uuid(), nullable=True),
+        sa.Column("revision", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("concern", sa.Text(), nullable=True),
+        sa.Column("duplicate_key", sa.Text(), nullable=True),
+        sa.Column("us_state", sa.Text(), nullable=True),
         sa.Column("applicant_name", sa.Text(), nullable=False),
         sa.Column("place_name", sa.Text(), nullable=False),
         sa.Column("documents_needed", postgresql.ARRAY(sa.Text()), nullable=False),
@@ -93,8 +143,12 @@ def upgrade() -> None:
         sa.Column("voter_ids", postgresql.ARRAY(sa.Uuid()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("absent_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("has_next_step", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("returns_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("since_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("claimed_by", sa.Uuid(), nullable=True),
+        sa.Column("claimed_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("decided_by", sa.Uuid(), nullable=True),
         sa.Column("decided_role", sa.Text(), nullable=True),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
@@ -102,26 +156,42 @@ def upgrade() -> None:
         sa.Column("refusal", sa.Text(), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "(ended_at IS NOT NULL) = (state IN ('granted', 'denied', 'expired', 'closed'))",
+            "(ended_at IS NOT NULL) = (state IN ('granted', 'denied', 'expired', 'withdrawn', 'closed'))",
             name=op.f("ck_request_ended_whole"),
         ),
         sa.CheckConstraint(
-            "state IN ('unrouted', 'awaiting_documents', 'pending', 'approved', 'refused', "
-            "'granted', 'denied', 'expired', 'closed')",
+            "state IN ('unrouted', 'awaiting_documents', 'pending', 'returned', 'approved', 'refused', "
+            "'granted', 'denied', 'expired', 'withdrawn', 'closed')",
             name=op.f("ck_request_state_known"),
         ),
         sa.CheckConstraint(
-            "state NOT IN ('approved', 'granted', 'denied') OR decided_by IS NOT NULL",
+            "state NOT IN ('approved', 'granted', 'denied', 'returned') OR decided_by IS NOT NULL",
             name=op.f("ck_request_decided_by_somebody"),
         ),
         sa.CheckConstraint("decided_by <> applicant_id", name=op.f("ck_request_not_ones_own")),
+        sa.CheckConstraint("num_nulls(claimed_by, claimed_until) IN (0, 2)", name=op.f("ck_request_claim_whole")),
         sa.CheckConstraint(
             "num_nulls(decided_by, decided_role, decided_at) IN (0, 3)", name=op.f("ck_request_decision_whole")
         ),
+        sa.CheckConstraint(
+            "num_nulls(resting_id, resting_role, resting_place_kind, resting_place_id) IN (0, 4)",
+            name=op.f("ck_request_resting_whole"),
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_request")),
+    )
+    op.create_index("ix_request_community", "request", ["community_id", "opened_at", "id"], unique=False)
+    op.create_index(
+        "ix_request_duplicate_key",
+        "request",
+        ["duplicate_key"],
+        unique=False,
+        postgresql_where=sa.text("ended_at IS NULL"),
     )
     op.create_index(
         "ix_request_pending", "request", ["id"], unique=False, postgresql_where=sa.text("state = 'pending'")
+    )
+    op.create_index(
+        "ix_request_scope_id", "request", ["scope_id"], unique=False, postgresql_where=sa.text("ended_at IS NULL")
     )
     op.create_index(
         "ix_request_unrouted", "request", ["id"], unique=False, postgresql_where=sa.text("state = 'unrouted'")
@@ -132,6 +202,7 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("organization_id", sa.Uuid(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_user_group")),
     )
@@ -155,8 +226,12 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "(verdict = 'approve') = (statement IS NOT NULL)", name=op.f("ck_decision_approval_attests")
         ),
-        sa.CheckConstraint("(verdict = 'deny') = (reason IS NOT NULL)", name=op.f("ck_decision_denial_has_reason")),
-        sa.CheckConstraint("verdict IN ('approve', 'deny', 'retry', 'close')", name=op.f("ck_decision_verdict_known")),
+        sa.CheckConstraint(
+            "(verdict IN ('deny', 'return')) = (reason IS NOT NULL)", name=op.f("ck_decision_a_no_has_a_reason")
+        ),
+        sa.CheckConstraint(
+            "verdict IN ('approve', 'deny', 'return', 'retry', 'close')", name=op.f("ck_decision_verdict_known")
+        ),
         sa.ForeignKeyConstraint(["request_id"], ["request.id"], name=op.f("fk_decision_request_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_decision")),
     )
@@ -192,7 +267,8 @@ def upgrade() -> None:
         sa.Column("added_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("open", sa.Boolean(), nullable=False),
         sa.CheckConstraint(
-            "why IN ('stage', 'no_approver', 'overdue', 'cannot_be_granted')", name=op.f("ck_queue_why_known")
+            "why IN ('stage', 'no_approver', 'overdue', 'cannot_be_granted', 'concern')",
+            name=op.f("ck_queue_why_known"),
         ),
         sa.ForeignKeyConstraint(["request_id"], ["request.id"], name=op.f("fk_queue_request_id")),
         sa.PrimaryKeyConstraint("request_id", "stage", "role", "place_id", name=op.f("pk_queue")),
@@ -208,8 +284,13 @@ def upgrade() -> None:
         "timer",
         sa.Column("request_id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint("kind IN ('expire', 'announce_again')", name=op.f("ck_timer_kind_known")),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("remains", sa.Interval(), nullable=True),
+        sa.Column("number", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.CheckConstraint(
+            "kind IN ('expire', 'give_up', 'escalate', 'remind', 'announce_again')", name=op.f("ck_timer_kind_known")
+        ),
+        sa.CheckConstraint("num_nulls(due_at, remains) = 1", name=op.f("ck_timer_runs_or_stands")),
         sa.ForeignKeyConstraint(["request_id"], ["request.id"], name=op.f("fk_timer_request_id")),
         sa.PrimaryKeyConstraint("request_id", "kind", name=op.f("pk_timer")),
     )

@@ -1,11 +1,15 @@
 """The rules of notification: what people are told and when, and what becomes of a mail that was tried.
 
-Pure: values in, values out. `facts` is what we hear, `notices` what follows from it, `letters` what
-a notice says, `texts` the sentences for its codes, `delivery` what follows from a mail server's answer.
+Pure: values in, values out. `facts` is what we hear; `consequences` and `departures` the `notices` that
+follow from it, `digests` those that the hour brings; `letters` and `composing` what a notice says, `texts`
+the sentences for its codes; `delivery` what follows from a mail server's answer; `policy` who may read.
 """
 
+from services.notification.domain.composing import SECRET_HERE, Letter, Missing, compose
+from services.notification.domain.consequences import consequences
 from services.notification.domain.delivery import (
     GIVE_UP_AFTER,
+    OUTCOMES,
     Accepted,
     CannotBeMade,
     Deferred,
@@ -20,84 +24,114 @@ from services.notification.domain.delivery import (
     back_off,
     fate_of,
 )
+from services.notification.domain.departures import TOLD_AFTER, Holder, told_of
+from services.notification.domain.digests import Occasion as DigestOccasion
+from services.notification.domain.digests import Settled as SettledWork
+from services.notification.domain.digests import digest, occasion
 from services.notification.domain.facts import (
     AccountIssued,
+    AccountLocked,
     CodeAsked,
+    Corrected,
     DecisionAwaited,
+    EntitlementEnded,
     Escalated,
     Fact,
     Granted,
     GrantRefused,
+    GroupLeftWithoutAdministrator,
+    Invited,
     LinkAsked,
+    LockEnded,
     Opened,
+    OrganizationSuspended,
+    Reminded,
     Reopened,
     RequestFacts,
+    Returned,
+    RoleEnded,
     Settled,
     Submitted,
     Turn,
+    WithdrawalRefused,
 )
-from services.notification.domain.letters import (
-    NEEDS,
-    SECRET_HERE,
-    Known,
-    Letter,
-    Missing,
-    Person,
-    compose,
-    shown_secret,
-)
+from services.notification.domain.letters import NEEDS, Known, Person, place_of, shown_secret
 from services.notification.domain.notices import (
     OVERDUE_AFTER,
     Consequences,
+    Departure,
     Notice,
     RecipientKind,
-    consequences,
-    may_read,
+    Settlement,
     undelivered,
 )
+from services.notification.domain.policy import POLICY, standings
 
 __all__ = [
     "GIVE_UP_AFTER",
     "NEEDS",
+    "OUTCOMES",
     "OVERDUE_AFTER",
+    "POLICY",
     "SECRET_HERE",
+    "TOLD_AFTER",
     "Accepted",
     "AccountIssued",
+    "AccountLocked",
     "CannotBeMade",
     "CodeAsked",
+    "Corrected",
     "Consequences",
     "DecisionAwaited",
     "Deferred",
+    "Departure",
+    "DigestOccasion",
+    "EntitlementEnded",
     "Escalated",
     "Fact",
     "Failed",
     "Fate",
     "GrantRefused",
     "Granted",
+    "GroupLeftWithoutAdministrator",
+    "Holder",
+    "Invited",
     "Known",
     "Letter",
     "LinkAsked",
+    "LockEnded",
     "Lost",
     "Missing",
     "Notice",
     "Opened",
+    "OrganizationSuspended",
     "Outcome",
     "Person",
     "RecipientKind",
     "Refused",
+    "Reminded",
     "Reopened",
     "RequestFacts",
+    "Returned",
+    "RoleEnded",
     "Sent",
     "Settled",
+    "SettledWork",
+    "Settlement",
     "Submitted",
     "TryAgain",
     "Turn",
     "Unreachable",
+    "WithdrawalRefused",
     "back_off",
     "compose",
     "consequences",
+    "digest",
     "fate_of",
-    "may_read",
+    "occasion",
+    "place_of",
     "shown_secret",
+    "standings",
+    "told_of",
     "undelivered",
 ]

@@ -1,5 +1,6 @@
 """What follows from a mail server's answer: done, try again and when, or give up. Source: architecture 5, "Mail"."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -49,6 +50,16 @@ class CannotBeMade:
 
 
 Outcome = Accepted | Deferred | Refused | Unreachable | Lost | CannotBeMade
+
+OUTCOMES: Mapping[type[Outcome], str] = {
+    Accepted: "accepted",
+    Deferred: "deferred",
+    Refused: "refused",
+    Unreachable: "unreachable",
+    Lost: "lost",
+    CannotBeMade: "cannot_be_made",
+}
+"""How a notice's history of tries names each outcome."""
 
 
 @dataclass(frozen=True)

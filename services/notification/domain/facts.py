@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from shared.ids import PersonId, PlaceId, RequestId, ScopeId
+from shared.ids import AssignmentId, EntitlementId, PersonId, PlaceId, RequestId, ScopeId
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,11 @@ class RequestFacts:
     email: str | None = None
     organization_name: str | None = None
     group_name: str | None = None
+    application: str | None = None
+    resting_kind: str | None = None
+    """Of the place where the role is held that the request rests on, if it rests on one."""
+    resting_id: PlaceId | None = None
+    resting_role: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,13 @@ class Submitted:
 
 
 @dataclass(frozen=True)
+class Corrected:
+    """A returned request was sent again: what it is about may be called otherwise now."""
+
+    request: RequestFacts
+
+
+@dataclass(frozen=True)
 class Opened:
     """Approval took the request in; it may have to wait for documents until `expires_at`."""
 
@@ -87,6 +99,21 @@ class DecisionAwaited:
 
 
 @dataclass(frozen=True)
+class Reminded:
+    """Nothing has happened for a while: those who may decide, or the applicant, hear it again."""
+
+    turn: Turn
+    awaited: Literal["decision", "documents"]
+    number: int
+    roles: tuple[str, ...]
+    approver_ids: tuple[PersonId, ...]
+    to_help_desk: bool
+    documents_awaited: tuple[str, ...]
+    since_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class Escalated:
     """A further queue was added."""
 
@@ -99,13 +126,34 @@ class Escalated:
 
 
 @dataclass(frozen=True)
+class Returned:
+    """It is the applicant's turn to correct something, until `expires_at`."""
+
+    turn: Turn
+    reason: str
+    correct: tuple[str, ...]
+    role: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class WithdrawalRefused:
+    """The applicant wished to withdraw, too late."""
+
+    turn: Turn
+    why: str
+
+
+@dataclass(frozen=True)
 class Settled:
     """Nobody has to decide any more. `role` is the decider's capacity, where there is one."""
 
     turn: Turn
-    how: Literal["approved", "denied", "expired", "closed"]
+    how: Literal["approved", "denied", "withdrawn", "expired", "closed"]
     reason: str = ""
     role: str = ""
+    decided_by: PersonId | None = None
+    previous_state: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +171,7 @@ class Granted:
     request: RequestFacts
     person_id: PersonId
     account_issued: bool
+    is_entitlement: bool
     at: datetime
 
 
@@ -158,16 +207,110 @@ class LinkAsked:
     link_expires_at: datetime
 
 
+@dataclass(frozen=True)
+class AccountLocked:
+    """Too many wrong passwords: nobody can sign in as this person until a moment."""
+
+    person_id: PersonId
+    community_id: str
+    at: datetime
+    until: datetime
+
+
+@dataclass(frozen=True)
+class LockEnded:
+    """An account is in another state than locked."""
+
+    person_id: PersonId
+
+
+@dataclass(frozen=True)
+class Invited:
+    """An application is there for somebody, of whom only the address is known."""
+
+    invitation_id: UUID
+    scope_id: ScopeId
+    community_id: str
+    application: str
+    email: str
+    criteria: str
+    not_for: str
+    code_sealed: str = field(repr=False)
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class RoleEnded:
+    """A person no longer holds a role in a place."""
+
+    assignment_id: AssignmentId
+    person_id: PersonId
+    role: str
+    place_kind: str
+    place_id: PlaceId
+    scope_id: ScopeId
+    community_id: str
+    cause: str
+    ended_by: PersonId | None
+    at: datetime
+
+
+@dataclass(frozen=True)
+class EntitlementEnded:
+    """A person may no longer use an application."""
+
+    entitlement_id: EntitlementId
+    assignment_id: AssignmentId
+    person_id: PersonId
+    application: str
+    role: str
+    scope_id: ScopeId
+    community_id: str
+    cause: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class OrganizationSuspended:
+    """Nobody keeps an organization any more; its entitlements end on the day given."""
+
+    organization_id: ScopeId
+    community_id: str
+    at: datetime
+    entitlements_end_at: datetime
+
+
+@dataclass(frozen=True)
+class GroupLeftWithoutAdministrator:
+    """Nobody administers a user group any more; it is closed on the day given."""
+
+    group_id: PlaceId
+    organization_id: ScopeId
+    at: datetime
+    closes_at: datetime
+
+
 Fact = (
     CodeAsked
     | Submitted
+    | Corrected
     | Opened
     | DecisionAwaited
+    | Reminded
     | Escalated
+    | Returned
+    | WithdrawalRefused
     | Settled
     | Reopened
     | Granted
     | GrantRefused
     | AccountIssued
     | LinkAsked
+    | AccountLocked
+    | LockEnded
+    | Invited
+    | RoleEnded
+    | EntitlementEnded
+    | OrganizationSuspended
+    | GroupLeftWithoutAdministrator
 )

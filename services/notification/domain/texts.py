@@ -51,8 +51,15 @@ DENIALS: dict[str, tuple[str, str]] = {
 # What the applicant must not learn is shown as something else, wherever it comes from.
 _SHOWN_AS = {"suspected_fraud": "not_confirmed"}
 
+RETURNS: dict[str, str] = {
+    "document_missing": "A document that it needs is missing, incomplete, or cannot be read.",
+    "document_mismatch": "A document that you sent does not fit what you entered.",
+    "data_incomplete": "Something that is needed to decide was left out.",
+    "data_unclear": "Something that you entered is unclear, or may be a slip.",
+    "wrong_group": "It is about the wrong user group.",
+}
 _CLOSINGS: dict[str, str] = {
-    "cannot_be_granted": "It was approved, but the role could not be given.",
+    "cannot_be_granted": "It was approved, but could not be carried out.",
     "scope_closed": "The organization or the group that it was about has closed.",
     "duplicate_organization": DENIALS["duplicate_organization"][0],
 }
@@ -61,10 +68,61 @@ _REFUSALS: dict[str, str] = {
     "duplicate_organization": "An organization with the same number, name and place is registered already.",
     "scope_closed": "The organization or the group that it was about has closed.",
 }
+NOW_OPEN: dict[str, str] = {
+    "activate_organization": "{place} is now listed: people can name it in their requests.",
+    "create_group": "{place} is now open: people can ask to join it.",
+    "create_practitioner": "{place} is now active.",
+}
+"""Effect of a grant -> what it has opened besides giving a role."""
+
+_ENDED: dict[str, tuple[str, str, str]] = {
+    "left": (
+        "You left it.",
+        "You need not do anything. If you did not mean to, ask for the role again.",
+        "The person left it.",
+    ),
+    "revoked": (
+        "Somebody who decides on this role has removed it.",
+        "If your work still needs it, speak with the people who decide at your organization.",
+        "It was removed by somebody who may decide on it.",
+    ),
+    "lapsed": (
+        "Nobody certified in time that your work still needs it.",
+        "If your work still needs it, speak with the people who decide at your organization.",
+        "Nobody certified in time that it is still needed.",
+    ),
+    "scope_closed": (
+        "The place where you held it has closed.",
+        "You need not do anything. Your account and your other roles stay.",
+        "The place where it was held has closed.",
+    ),
+}
+"""Cause -> why, and what to do, for the person; why, for others."""
+
+_WITHDRAWALS: dict[str, str] = {
+    "already_decided": "Somebody had decided on it before your wish came.",
+    "request_closed": "It had ended before your wish came.",
+}
+_SETTLED: dict[str, str] = {
+    "withdrawn": "Withdrawn by the applicant",
+    "expired": "Expired",
+    "closed": "Closed without a decision",
+}
+_FIELDS: dict[str, str] = {
+    "email": "E-mail address",
+    "npi": "National Provider Identifier (NPI)",
+    "ptans": "Provider transaction access numbers (PTANs)",
+    "ssn": "Social Security number",
+    "tin": "Taxpayer Identification Number (TIN)",
+    "zip_code": "ZIP code",
+}
 _ESCALATIONS: dict[str, str] = {
     "no_approver": "Nobody at the organization can decide on it at this time.",
     "overdue": "Nobody decided on it in time.",
-    "cannot_be_granted": "It was approved, but the role could not be given.",
+    "cannot_be_granted": "It was approved, but could not be carried out.",
+    "concern": (
+        "What the applicant entered fits, in part, what somebody else has entered: look into it before anybody decides."
+    ),
 }
 _UNDELIVERED: dict[str, str] = {
     "refused": "The mail server refused it for good (SMTP status {status}).",
@@ -81,8 +139,14 @@ _STEPS: dict[str, str] = {
     "decision_awaited": "It waits for a decision.",
     "approved": "It was approved.",
     "reopened": "It was opened again: the approver could no longer decide.",
-    "granted": "The role was given.",
+    "resubmitted": "The applicant corrected it.",
+    "returned": "It was returned to the applicant.",
+    "reminded": "Those who may decide were reminded.",
+    "reminded_of_documents": "The applicant was reminded of the documents.",
+    "withdrawal_refused": "The applicant wished to withdraw it, too late.",
+    "granted": "What it asked for was given.",
     "denied": "It was denied.",
+    "withdrawn": "The applicant withdrew it.",
     "expired": "It expired.",
     "closed": "It was closed.",
 }
@@ -93,11 +157,57 @@ def denial(code: str) -> tuple[str, str]:
     return DENIALS.get(_SHOWN_AS.get(code, code), ("The people who decide on it said no.", _FILE_AGAIN))
 
 
-def expiry(*, for_documents: bool) -> tuple[str, str]:
-    """Return why a request expired, and what the applicant can do."""
-    if for_documents:
-        return "The documents that it needs did not all arrive in time.", "File a new request and send them with it."
-    return "Nobody decided on it in time.", "File a new request. If it is urgent, contact the help desk first."
+def returned(code: str) -> str:
+    """Return what an approver asks the applicant to look at."""
+    return RETURNS.get(code, "The people who decide on it ask you to look at it again.")
+
+
+def expiry(missed: str) -> tuple[str, str]:
+    """Return why a request expired, and what the applicant can do. `missed` is what had not come in time."""
+    match missed:
+        case "documents":
+            return (
+                "The documents that it needs did not all arrive in time.",
+                "File a new request and send them with it.",
+            )
+        case "correction":
+            return (
+                "It had been returned to you, and the correction did not arrive in time.",
+                "File a new request with what was to be corrected.",
+            )
+        case _:
+            return (
+                "Nobody decided on it in time.",
+                "File a new request. If it is urgent, contact the help desk first.",
+            )
+
+
+def ended(cause: str) -> tuple[str, str]:
+    """Return why a role or an entitlement ended, and what the person can do."""
+    why, what_to_do, _ = _ENDED.get(cause, ("It has ended.", "Ask the help desk if you do not know why.", ""))
+    return why, what_to_do
+
+
+def ended_for_others(cause: str) -> str:
+    """Return why somebody's role ended."""
+    return _ENDED[cause][2] if cause in _ENDED else "It has ended."
+
+
+def withdrawal_refused(code: str) -> str:
+    """Return why a request could not be withdrawn."""
+    return _WITHDRAWALS.get(code) or (f"{CATALOGUE[code].title}." if code in CATALOGUE else "Your wish came too late.")
+
+
+def settled(how: str, role: str) -> str:
+    """Return how others settled a request. `role` is the name of the decider's, or empty."""
+    if how in ("approved", "denied"):
+        return f"{how.capitalize()} by a person in the role {role}"
+    return _SETTLED.get(how, "Settled")
+
+
+def field(code: str) -> str:
+    """Return what a field of a request is called."""
+    return _FIELDS.get(code) or code.replace("_", " ").capitalize()
 
 
 def closing(code: str) -> tuple[str, str]:
@@ -118,7 +228,7 @@ def escalation(code: str) -> str:
 
 def undelivered(name: str, why: str, status: int | None) -> str:
     """Return why an e-mail reached nobody."""
-    subject = name.removesuffix("_help_desk").replace("_", " ")
+    subject = name.removesuffix("_help_desk").removesuffix("_superior").replace("_", " ")
     return f"{_UNDELIVERED[why].format(status=status)} It was the e-mail “{subject}”."
 
 
@@ -132,6 +242,6 @@ def step(what: str, roles: str, reason: str) -> str:
         case "escalated":
             return f"{escalation(reason)} It came to: {roles}."
         case "grant_refused":
-            return f"The role could not be given. {refusal(reason)}"
+            return f"It could not be carried out. {refusal(reason)}"
         case _:
             return _STEPS[what]

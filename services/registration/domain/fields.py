@@ -337,6 +337,15 @@ RULES: Mapping[str, FieldRule] = {
             ("", "!!", "Two\nlines"),
             _any_day(group_name),
         ),
+        FieldRule(
+            "company_name",
+            "Name of your company",
+            "For whom the people of this user group work",
+            "1 to 200 characters on one line, with at least one letter or digit",
+            ("ABC Billing Services, LLC", "3M Health"),
+            ("", "...", "ABC\nBilling"),
+            _any_day(business_name),
+        ),
     )
 }
 """Every field that a community file can ask for, by name."""

@@ -25,7 +25,9 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("person_id", sa.Uuid(), nullable=True),
         sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("place_kind", sa.Text(), nullable=False),
         sa.Column("place_id", sa.Uuid(), nullable=True),
+        sa.Column("scope_id", sa.Uuid(), nullable=True),
         sa.Column("status", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_assignment")),
     )
@@ -39,6 +41,67 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status = 'active'"),
     )
+    op.create_table(
+        "counted_act",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("limit", sa.Text(), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_counted_act")),
+    )
+    op.create_index("ix_counted_act_at", "counted_act", ["at"], unique=False)
+    op.create_index("ix_counted_act_limit", "counted_act", ["limit", "who", "at"], unique=False)
+    op.create_table(
+        "entitlement",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("application", sa.Text(), nullable=False),
+        sa.Column("assignment_id", sa.Uuid(), nullable=True),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_entitlement")),
+    )
+    op.create_index(
+        "ix_entitlement_assignment",
+        "entitlement",
+        ["assignment_id"],
+        unique=False,
+        postgresql_where=sa.text("status = 'active'"),
+    )
+    op.create_table(
+        "filing_key",
+        sa.Column("caller", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("body_fingerprint", sa.Text(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("answer", postgresql.JSONB(), nullable=True),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("num_nulls(status, answer) IN (0, 2)", name=op.f("ck_filing_key_answered_whole")),
+        sa.PrimaryKeyConstraint("caller", "key", name=op.f("pk_filing_key")),
+    )
+    op.create_index("ix_filing_key_ends_at", "filing_key", ["ends_at"], unique=False)
+    op.create_table(
+        "invitation",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("community_id", sa.Text(), nullable=False),
+        sa.Column("application", sa.Text(), nullable=False),
+        sa.Column("email_fingerprint", sa.Text(), nullable=False),
+        sa.Column("email_locked", sa.Text(), nullable=False),
+        sa.Column("code_fingerprint", sa.Text(), nullable=True),
+        sa.Column("issued_by", sa.Uuid(), nullable=False),
+        sa.Column("issued_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_by_request", sa.Uuid(), nullable=True),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("num_nulls(used_by_request, used_at) IN (0, 2)", name=op.f("ck_invitation_used_whole")),
+        sa.CheckConstraint(
+            "used_by_request IS NULL OR code_fingerprint IS NOT NULL", name=op.f("ck_invitation_used_by_its_code")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_invitation")),
+        sa.UniqueConstraint("code_fingerprint", name=op.f("uq_invitation_code_fingerprint")),
+        sa.UniqueConstraint("used_by_request", name=op.f("uq_invitation_used_by_request")),
+    )
+    op.create_index("ix_invitation_application", "invitation", ["community_id", "application", "id"], unique=False)
+    op.create_index("ix_invitation_expires_at", "invitation", ["expires_at"], unique=False)
     op.create_table(
         "known_person",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -66,6 +129,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("ssn_fingerprint", name=op.f("uq_person_ssn_fingerprint")),
     )
     op.create_table(
+        "practitioner",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("community_id", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_practitioner")),
+    )
+    op.create_table(
         "request",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("tracking_number", sa.Text(), nullable=False),
@@ -81,6 +152,14 @@ def upgrade() -> None:
         sa.Column("person_id", sa.Uuid(), nullable=True),
         sa.Column("submitted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("submitted_event_id", sa.Uuid(), nullable=True),
+        sa.Column("application", sa.Text(), nullable=True),
+        sa.Column("rests_on_id", sa.Uuid(), nullable=True),
+        sa.Column("rests_on_role", sa.Text(), nullable=True),
+        sa.Column("rests_on_place_kind", sa.Text(), nullable=True),
+        sa.Column("rests_on_place_id", sa.Uuid(), nullable=True),
+        sa.Column("revision", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("concern", sa.Text(), nullable=True),
+        sa.Column("invitation_id", sa.Uuid(), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("since_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("version", sa.Integer(), server_default=sa.text("0"), nullable=False),
@@ -90,6 +169,12 @@ def upgrade() -> None:
         sa.Column("roles", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("decided_as", sa.Text(), nullable=True),
+        sa.Column("until_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("correct", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("reminded", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("escalated", sa.Text(), nullable=True),
+        sa.Column("correction_sent", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("withdrawal", sa.Text(), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("draft_expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("erase_at", sa.DateTime(timezone=True), nullable=True),
@@ -105,6 +190,9 @@ def upgrade() -> None:
             name=op.f("ck_request_end_has_a_moment"),
         ),
         sa.CheckConstraint(
+            "NOT correction_sent OR state = 'returned'", name=op.f("ck_request_correction_of_what_was_returned")
+        ),
+        sa.CheckConstraint(
             "erase_at IS NULL OR (ended_at IS NOT NULL AND state <> 'granted')", name=op.f("ck_request_granted_is_kept")
         ),
         sa.CheckConstraint(
@@ -115,14 +203,22 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint(
             "state IN ('awaiting_email_proof', 'awaiting_sign_in', 'submitted', 'awaiting_documents', 'pending', "
-            "'approved', 'refused', 'granted', 'denied', 'expired', 'withdrawn', 'closed')",
+            "'returned', 'approved', 'refused', 'granted', 'denied', 'expired', 'withdrawn', 'closed')",
             name=op.f("ck_request_state_known"),
         ),
+        sa.CheckConstraint("withdrawal IN ('asked', 'refused')", name=op.f("ck_request_withdrawal_known")),
         sa.CheckConstraint(
             "(person_id IS NULL) = (draft_expires_at IS NOT NULL)", name=op.f("ck_request_draft_expires")
         ),
         sa.CheckConstraint(
             "num_nulls(person_id, submitted_at, submitted_event_id) IN (0, 3)", name=op.f("ck_request_submitted_whole")
+        ),
+        sa.CheckConstraint(
+            "num_nulls(rests_on_id, rests_on_role, rests_on_place_kind, rests_on_place_id) IN (0, 4)",
+            name=op.f("ck_request_rests_on_whole"),
+        ),
+        sa.CheckConstraint(
+            "rests_on_id IS NULL OR application IS NOT NULL", name=op.f("ck_request_rests_on_for_an_application")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_request")),
         sa.UniqueConstraint("tracking_number", name=op.f("uq_request_tracking_number")),
@@ -144,7 +240,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_request_erase_at", "request", ["erase_at"], unique=False, postgresql_where=sa.text("erase_at IS NOT NULL")
     )
-    op.create_index("ix_request_person_id", "request", ["person_id"], unique=False)
+    op.create_index("ix_request_person_id", "request", ["person_id", "id"], unique=False)
     op.create_index(
         "ix_request_unopened",
         "request",
@@ -164,6 +260,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("organization_id", sa.Uuid(), nullable=True),
+        sa.Column("group_kind", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_user_group")),
     )
@@ -195,7 +292,6 @@ def upgrade() -> None:
         sa.Column("request_id", sa.Uuid(), nullable=False),
         sa.Column("code_fingerprint", sa.Text(), nullable=False),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("asked_again", sa.Boolean(), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("try_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
@@ -205,6 +301,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_email_code")),
     )
+    op.create_index("ix_email_code_expires_at", "email_code", ["expires_at"], unique=False)
     op.create_index("ix_email_code_request_id", "email_code", ["request_id", "asked_at"], unique=False)
     op.create_table(
         "identity",

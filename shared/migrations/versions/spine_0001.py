@@ -77,9 +77,23 @@ def upgrade() -> None:
         sa.CheckConstraint("sent_at IS NULL OR sending_order IS NOT NULL", name=op.f("ck_outbox_numbered_before_sent")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
     )
-    op.create_index("ix_outbox_receipt", "outbox", ["topic", "sent_partition", "sent_offset"], unique=False)
-    op.create_index("ix_outbox_sending_order", "outbox", ["sending_order"], unique=False)
-    op.create_index("ix_outbox_sent_at", "outbox", ["sent_at"], unique=False)
+    op.create_index(
+        "ix_outbox_receipt",
+        "outbox",
+        ["topic", "sent_partition", "sent_offset"],
+        unique=False,
+        postgresql_where=sa.text("sent_partition IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_outbox_sending_order",
+        "outbox",
+        ["sending_order"],
+        unique=False,
+        postgresql_where=sa.text("sending_order IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_outbox_sent_at", "outbox", ["sent_at"], unique=False, postgresql_where=sa.text("sent_at IS NOT NULL")
+    )
     op.create_index(
         "ix_outbox_unnumbered", "outbox", ["position"], unique=False, postgresql_where=sa.text("sending_order IS NULL")
     )
@@ -104,6 +118,7 @@ def upgrade() -> None:
         sa.Column("topic", sa.Text(), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("key", sa.LargeBinary(), nullable=True),
         sa.Column("headers", postgresql.JSONB(), nullable=False),
         sa.Column("value", sa.LargeBinary(), nullable=True),
@@ -129,7 +144,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("resolved_at IS NULL"),
     )
-    op.create_index("uq_parked_origin", "parked", ["consumer", "topic", "partition", "offset"], unique=True)
+    op.create_index("uq_parked_origin", "parked", ["consumer", "topic", "partition", "offset", "digest"], unique=True)
     op.create_table(
         "progress",
         sa.Column("consumer", sa.Text(), nullable=False),
