@@ -1,0 +1,1 @@
+"""What a user pays, measured: see README.md."""
