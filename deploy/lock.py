@@ -14,6 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = {
     "requirements.lock": ("--extra", "embedded", "--extra", "build"),
+    # What a container needs that runs a service: no embedded stack.
+    "requirements-services.lock": ("-c", "requirements.lock"),
     # The same versions as in the first, and what tests and checks need besides.
     "requirements-dev.lock": ("--extra", "embedded", "--extra", "build", "--group", "dev", "-c", "requirements.lock"),
 }

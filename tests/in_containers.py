@@ -1,0 +1,101 @@
+"""The stack that most tests share, in containers of the images of docker-compose.yml: `make test STACK=containers`.
+
+Mail stays ours: tests make it misbehave.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from testcontainers.core.container import DockerContainer
+
+from shared.platform import kafka, ports, postgres, state
+from shared.platform.part import NotStartedError, Progress, silent
+from shared.platform.stack import Stack
+
+POSTGRES = "postgres:18"
+KAFKA = "apache/kafka:4.3.1"
+READY_SECONDS = 90.0
+# Nothing of theirs outlives these tests, which stop what they start; the reaper is one more image to fetch.
+os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+
+
+class _InContainer:
+    """A part whose process is a container's."""
+
+    _container: DockerContainer | None = None
+
+    def stop(self) -> None:
+        """End it, with its data."""
+        if self._container is not None:
+            self._container.stop()
+            self._container = None
+
+
+class Postgres(_InContainer, postgres.Postgres):
+    """PostgreSQL in a container, with the settings of the embedded one."""
+
+    def start(self, progress: Progress = silent) -> None:
+        """Start it, and return when it answers from outside."""
+        settings = {**postgres.SETTINGS, **postgres.FORGETFUL, "listen_addresses": "*"}
+        del settings["unix_socket_directories"]
+        words = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+        self._container = (
+            DockerContainer(POSTGRES)
+            .with_envs(
+                POSTGRES_USER=postgres.USER,
+                POSTGRES_PASSWORD=state.secret(self._password),
+                POSTGRES_INITDB_ARGS="--encoding=UTF8 --locale=C --locale-provider=builtin --builtin-locale=C.UTF-8",
+            )
+            .with_command(" ".join(["postgres", *words]))
+            .with_exposed_ports(5432)
+        )
+        self._container.start()
+        self.port = int(self._container.get_exposed_port(5432))
+        _await(self._answers, "PostgreSQL")
+        progress(f"PostgreSQL answers on {self.address}, in a container")
+
+    def _answers(self) -> bool:
+        try:
+            self.psql("SELECT 1")
+        except RuntimeError:
+            return False
+        return True
+
+
+class Kafka(_InContainer, kafka.Kafka):
+    """A broker in a container, with the settings of the embedded one."""
+
+    def start(self, progress: Progress = silent) -> None:
+        """Start it, and return when it answers from outside."""
+        self.port = port = self._ports.claim("kafka")
+        told = {
+            **kafka.SETTINGS,
+            "listeners": f"CLIENTS://:{port},CONTROLLER://:9093",
+            "advertised.listeners": f"CLIENTS://{ports.HOST}:{port}",
+            "controller.quorum.voters": "1@localhost:9093",
+            "log.dirs": "/tmp/kafka",  # noqa: S108 - inside the container, which goes with its data.
+        }
+        environment = {f"KAFKA_{name.upper().replace('.', '_')}": value for name, value in told.items()}
+        self._container = DockerContainer(KAFKA).with_envs(**environment).with_bind_ports(port, port)
+        self._container.start()
+        _await(lambda: kafka.is_ready(port), "Kafka")
+        progress(f"Kafka answers on {self.address}, in a container")
+
+
+class ContainerStack(Stack):
+    """As `Stack`, but for where PostgreSQL and Kafka run."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(data, faults=True, durable=False)
+        self.postgres = Postgres(self.data, self.ports, durable=False)
+        self.kafka = Kafka(self.data, self.ports)
+
+
+def _await(answers: Callable[[], bool], what: str) -> None:
+    ends_at = time.monotonic() + READY_SECONDS
+    while not answers():
+        if time.monotonic() > ends_at:
+            raise NotStartedError(f"{what} does not answer from its container")
+        time.sleep(0.2)
