@@ -1,11 +1,15 @@
 """Where the platform's tests put their data, stand-ins for the four services, and what a log comes to say."""
 
+import itertools
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+
+from shared.platform import ports, state
 
 # As small as a service can be: it is ready, says who answered, and ends when told.
 STAND_IN = """
@@ -29,12 +33,28 @@ http.server.ThreadingHTTPServer(("127.0.0.1", port), Answer).serve_forever()
 """
 
 
+# Above all that stacks elsewhere prefer, below what systems take for outgoing connections.
+_first_ports = itertools.count(21_000, 20)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data folder with a space and a comma in its path, as people have them."""
     path = tmp_path_factory.mktemp("a folder, with")
     yield path / "data"
     assert processes_in(path) == [], "something outlived its owner"
+
+
+def remember_own_ports(data: Path) -> Path:
+    """Let a data folder remember ports that no stack elsewhere takes, and return it.
+
+    Other stacks come and go beside these tests, and may take a port between its release and its next claim.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    first = next(_first_ports)
+    own = {name: first + i for i, name in enumerate(ports.PREFERRED)}
+    state.write_whole(data / "ports.json", json.dumps(own))
+    return data
 
 
 @pytest.fixture(scope="module")

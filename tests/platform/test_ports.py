@@ -1,5 +1,7 @@
 """Every part has its port; one that somebody else has is stepped over."""
 
+import json
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from shared.platform import ports
+from tests.platform.conftest import remember_own_ports
 
 
 @pytest.fixture
 def claims(tmp_path: Path) -> Iterator[ports.Ports]:
-    claims = ports.Ports(tmp_path)
+    claims = ports.Ports(remember_own_ports(tmp_path))
     yield claims
     claims.release()
 
@@ -46,15 +49,17 @@ def test_a_listener_on_all_addresses_counts(claims: ports.Ports) -> None:
 
 def test_two_stacks_that_start_at_once_never_share(tmp_path: Path, claims: ports.Ports) -> None:
     (tmp_path / "other").mkdir()
+    shutil.copy(tmp_path / "ports.json", tmp_path / "other")
     other = ports.Ports(tmp_path / "other")
     # Nobody listens yet: only the claims keep them apart.
     assert claims.claim("kafka") != other.claim("kafka")
     other.release()
 
 
-def test_no_part_takes_the_preferred_port_of_another(claims: ports.Ports) -> None:
+def test_no_part_takes_the_port_of_another(tmp_path: Path, claims: ports.Ports) -> None:
+    theirs = {json.loads((tmp_path / "ports.json").read_text())["kafka-controller"], *ports.PREFERRED.values()}
     with socket.socket() as neighbour:
         neighbour.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         neighbour.bind((ports.HOST, claims.claim("kafka")))
         neighbour.listen()
-        assert claims.claim("kafka") not in ports.PREFERRED.values()
+        assert claims.claim("kafka") not in theirs

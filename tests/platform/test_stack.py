@@ -26,7 +26,7 @@ from shared.platform.part import Part, answers, start_together
 from shared.platform.ports import Ports
 from shared.platform.postgres import Postgres
 from shared.platform.stack import Stack
-from tests.platform.conftest import once_logged, processes_in
+from tests.platform.conftest import once_logged, processes_in, remember_own_ports
 
 OWNER = """
 import pathlib, sys, time
@@ -40,7 +40,7 @@ with Stack(pathlib.Path(sys.argv[1])):
 @pytest.fixture(scope="module")
 def stack(folder: Path) -> Iterator[Stack]:
     """A stack for all tests of this module; each leaves it running."""
-    with Stack(folder) as stack:
+    with Stack(remember_own_ports(folder)) as stack:
         stack.postgres.create_database("kept")
         yield stack
 
@@ -48,7 +48,7 @@ def stack(folder: Path) -> Iterator[Stack]:
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Path]:
     """A data folder of this test's own."""
-    yield tmp_path / "data"
+    yield remember_own_ports(tmp_path / "data")
     assert processes_in(tmp_path) == []
 
 

@@ -21,7 +21,7 @@ from shared import deployment
 from shared.platform import ports, state, supervisor
 from shared.platform.part import NotStartedError
 from shared.platform.stack import Stack
-from tests.platform.conftest import processes_in
+from tests.platform.conftest import processes_in, remember_own_ports
 
 PROJECT = Path(__file__).parents[2]
 ALL = {
@@ -79,7 +79,7 @@ def product(folder: Path, stand_ins: Path) -> Iterator[Product]:
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Path]:
     """A data folder of this test's own."""
-    yield tmp_path / "data"
+    yield remember_own_ports(tmp_path / "data")
     assert processes_in(tmp_path) == []
 
 
@@ -182,7 +182,7 @@ def test_a_killed_owner_leaves_nothing_and_the_next_up_finds_its_data(
 def test_taken_ports_are_stepped_over_and_a_signal_ends_everything(
     fresh: Path, start: Callable[[Path], Product]
 ) -> None:
-    claims = ports.Ports(fresh.parent)
+    claims = ports.Ports(fresh)
     taken = {name: claims.claim(name) for name in ports.PREFERRED}
     claims.release()
     with ExitStack() as listeners:
