@@ -32,8 +32,8 @@ run: .venv/ready ## Start everything, tell the story, stay until Ctrl-C
 
 test: .venv/ready-dev ## Run every test, on the embedded stack (STACK=containers: in containers, and Compose too)
 	@mkdir -p .pytest_cache; \
-	$(BIN)/python -m pytest -m product -p no:cacheprovider >.pytest_cache/product.log 2>&1 & product=$$!; \
-	$(BIN)/python -m pytest -m stacks -p no:cacheprovider >.pytest_cache/stacks.log 2>&1 & stacks=$$!; \
+	$(BIN)/python -m pytest tests/guarantees tests/journeys tests/subscribers tests/who_may -m product -p no:cacheprovider >.pytest_cache/product.log 2>&1 & product=$$!; \
+	$(BIN)/python -m pytest tests/containers tests/platform tests/torture -m stacks -p no:cacheprovider >.pytest_cache/stacks.log 2>&1 & stacks=$$!; \
 	$(BIN)/python -m pytest -m "not product and not stacks" -n 2 --dist loadfile; rest=$$?; \
 	wait $$product; product=$$?; cat .pytest_cache/product.log; \
 	wait $$stacks; stacks=$$?; cat .pytest_cache/stacks.log; \

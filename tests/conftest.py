@@ -16,6 +16,12 @@ from shared.testing.databases import Databases
 from shared.testing.product import Product
 
 PARTITION_COUNT = 2
+# Where `make test` looks for the tests of each row: what lies elsewhere would never run.
+PLACES = {
+    "product": {"guarantees", "journeys", "subscribers", "who_may"},
+    "stacks": {"containers", "platform", "torture"},
+}
+_TESTS = Path(__file__).parent
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder in memory: copying a template there takes a tenth of the time.
 
 
@@ -87,6 +93,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.product)
         elif "tests/platform" in item.nodeid:
             item.add_marker(pytest.mark.stacks)
+        for row, places in PLACES.items():
+            if item.get_closest_marker(row) and item.path.relative_to(_TESTS).parts[0] not in places:
+                raise pytest.UsageError(f"{item.nodeid} is of the row {row!r}, so it belongs into one of {places}")
 
 
 @pytest.fixture(scope="session", autouse=True)
