@@ -316,3 +316,17 @@ async def test_no_entitlement_begins_once_those_of_a_suspended_organization_have
     desk.wait(timedelta(days=1, minutes=1))
     await desk.keep(desk.approved(late, *official, decided_at=decided_at))
     assert await desk.refusals(late) == [(1, "organization_not_listed")]
+
+
+async def test_nor_in_a_transaction_that_began_before_that_and_waited_for_the_scope(desk: Desk) -> None:
+    organization = await desk.organization()
+    official = (organization.applicant.person_id, SECURITY_OFFICIAL)
+    late = an_access(await desk.group(organization))
+    approved = desk.approved(late, *official, decided_at=desk.now)
+    await desk.keep(late)
+    await desk.end(organization, desk.help_desk)
+    desk.wait(timedelta(days=30, minutes=1))
+    assert await desk.fire() == 1
+    desk.wait(-timedelta(minutes=2))
+    await desk.keep(approved)
+    assert await desk.refusals(late) == [(1, "organization_not_listed")]

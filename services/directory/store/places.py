@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import bindparam, exists, select, tuple_, update
+from sqlalchemy import bindparam, exists, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.directory.tables import organization, practitioner, timer, user_group
@@ -13,9 +13,19 @@ from shared.ids import PlaceId, ScopeId, new_id
 
 TimerKind = Literal["end_entitlements", "close_group", "unlock_account"]
 
+# A transaction that began before that moment and waited for the scope may find the timer fired already.
 _SUSPENSION_DUE = select(
     exists().where(
-        organization.c.id == bindparam("organization_id"), organization.c.entitlements_end_at <= bindparam("now")
+        organization.c.id == bindparam("organization_id"),
+        organization.c.status == "suspended",
+        or_(
+            organization.c.entitlements_end_at <= bindparam("now"),
+            ~exists().where(
+                timer.c.kind == "end_entitlements",
+                timer.c.scope_id == organization.c.id,
+                timer.c.due_at == organization.c.entitlements_end_at,
+            ),
+        ),
     )
 )
 
