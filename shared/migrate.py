@@ -9,8 +9,9 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import make_url
 
+from shared import schema_version
+
 _HERE = Path(__file__).parent
-_ROOT = _HERE.parent
 
 
 def config_of(service: str, url: str) -> Config:
@@ -18,8 +19,8 @@ def config_of(service: str, url: str) -> Config:
     config = Config()
     config.set_main_option("script_location", str(_HERE / "migrations").replace("%", "%%"))
     config.set_main_option("path_separator", "newline")
-    places = (_HERE / "migrations" / "versions", _ROOT / "services" / service / "migrations")
-    config.set_main_option("version_locations", "\n".join(str(place).replace("%", "%%") for place in places))
+    places = "\n".join(str(place) for place in schema_version.places(service))
+    config.set_main_option("version_locations", places.replace("%", "%%"))
     config.attributes["url"] = make_url(url).set(drivername="postgresql+asyncpg")
     config.attributes["service"] = service
     return config

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Scope
 
-from shared import database, openapi, secrets, telemetry
+from shared import database, openapi, schema_version, secrets, telemetry
 from shared.database import Database
 from shared.edge import Edge
 from shared.errors import CATALOGUE, Family, FieldFault, Refusal
@@ -302,7 +302,7 @@ def build(
     )
     for router in routers:
         app.include_router(router, prefix=base)
-    app.include_router(_operations(db, needs_replicas, is_alive), prefix=base)
+    app.include_router(_operations(service, db, needs_replicas, is_alive), prefix=base)
     if routers:
         app.include_router(_reference(app, f"{base}/static"), prefix=base)
         app.include_router(_error_pages(f"{base}/static"))
@@ -352,8 +352,9 @@ def _error_pages(static_url: str) -> APIRouter:
     return router
 
 
-def _operations(db: Database, needs_replicas: Sequence[str], is_alive: Callable[[], bool]) -> APIRouter:
+def _operations(service: str, db: Database, needs_replicas: Sequence[str], is_alive: Callable[[], bool]) -> APIRouter:
     router = APIRouter(include_in_schema=False)
+    needed = schema_version.needed(service)
 
     @router.get("/healthz")
     async def alive() -> Response:
@@ -366,9 +367,10 @@ def _operations(db: Database, needs_replicas: Sequence[str], is_alive: Callable[
         missing: list[str] = []
         try:
             async with db.begin() as tx:
-                await tx.execute(text("SELECT 1"))
+                had = [row.version_num for row in await tx.rows(text("SELECT version_num FROM alembic_version"))]
                 complete = {row.topic for row in await tx.rows(select(replica.c.topic))}
-                missing = [f"replica of {topic}" for topic in needs_replicas if topic not in complete]
+                missing = [f"migration {name}" for name in schema_version.missing(needed, had)]
+                missing += [f"replica of {topic}" for topic in needs_replicas if topic not in complete]
         except Exception as error:
             if not database.is_worlds_fault(error) and not isinstance(error, ProgrammingError):  # No such table.
                 raise

@@ -463,6 +463,18 @@ async def test_a_service_is_ready_when_its_replicas_have_once_been_complete(data
         assert (answer.status_code, answer.json()["missing"]) == (503, ["database"])
 
 
+async def test_a_service_is_not_ready_before_its_database_has_had_the_migrations_that_its_code_needs(
+    database: Database,
+) -> None:
+    app = web.build("approval", "Approval", database, [])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://toy/approval") as client:
+        assert (await client.get("/readyz")).json() == {"ready": True, "missing": []}
+        for had, missing in {"approval_0000": ["migration approval_0001"], "approval_0002": []}.items():
+            async with database.begin() as tx:
+                await tx.raw.execute("UPDATE alembic_version SET version_num = $1", had)
+            assert (await client.get("/readyz")).json()["missing"] == missing
+
+
 async def test_without_its_database_a_service_is_alive_and_not_ready() -> None:
     app = web.build("toy", "Toy", Database("postgresql://iacs@127.0.0.1:1/none", flush=outbox.flush), [])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://toy/toy") as client:
