@@ -33,6 +33,8 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # The same answer; the server leaves its content out. Source: RFC 9110.
         headers = dict(scope["headers"])
         given = headers.get(b"traceparent", b"").decode("latin-1")
         traceparent = (

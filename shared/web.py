@@ -413,7 +413,7 @@ def _methods_at(app: FastAPI, scope: Scope) -> list[str]:
     """Return every method that is taken at the address of a call. The framework names those of one route alone."""
 
     def is_taken(method: str) -> bool:
-        tried = {**scope, "method": method}
+        tried = {**scope, "method": "GET" if method == "HEAD" else method}
         return any(route.matches(dict(tried))[0] is Match.FULL for route in app.router.routes)
 
     return [method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE") if is_taken(method)]

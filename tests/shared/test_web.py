@@ -235,7 +235,16 @@ async def test_a_method_that_is_not_there_is_named_with_those_that_are(client: h
 async def test_all_methods_of_an_address_are_named_and_not_those_of_one_route_alone(client: httpx.AsyncClient) -> None:
     answer = await client.delete("/v1/documents")
 
-    assert answer.headers["allow"] == "GET, POST"
+    assert answer.headers["allow"] == "GET, HEAD, POST"
+
+
+@pytest.mark.parametrize("path", ["/v1/documents", "/v1/refusals/expired", "/v1/nowhere", "/docs"])
+async def test_who_asks_for_the_head_gets_that_of_the_whole_answer(client: httpx.AsyncClient, path: str) -> None:
+    head, whole = await client.head(path), await client.get(path)
+
+    assert head.status_code == whole.status_code
+    assert head.headers["content-length"] == whole.headers["content-length"]
+    assert head.headers["content-type"] == whole.headers["content-type"]
 
 
 @pytest.mark.parametrize(
