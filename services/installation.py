@@ -1,7 +1,7 @@
 """Makes containers ready for the services: secrets, a database and a role for each, topics, first contents.
 
 Each step finds what an earlier run has made, so that doing it again changes nothing. Used by the compose file's
-one-shot `prepare`; the embedded stack has `preparation`.
+one-shot `install`; the embedded stack has `preparation`.
 """
 
 import asyncio
