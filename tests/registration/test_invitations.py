@@ -148,6 +148,18 @@ async def test_whatever_is_wrong_with_an_invitation_the_answer_is_one(desk: Desk
     assert (answers[0].status_code, answers[0].json()["code"]) == (409, "not_invited")
 
 
+async def test_who_files_again_with_the_code_that_they_used_is_led_to_their_open_request(desk: Desk) -> None:
+    body = a_registration(await an_invitation(desk))
+    first: list[str] = []
+    again: list[str] = []
+    for told in (first, again):
+        filed = await desk.file(body)
+        assert filed.status_code == 201, filed.text
+        told.append((await desk.prove(filed.json()["request_id"])).json()["request_id"])
+    assert first == again
+    assert len(await desk.announced(registration.RequestSubmitted)) == 1
+
+
 async def test_an_invitation_that_runs_out_before_the_proof_lets_nothing_in(desk: Desk) -> None:
     code = await an_invitation(desk)
     desk.wait(domain.INVITATION_LIVES - timedelta(hours=1))
@@ -180,6 +192,8 @@ async def test_a_signed_in_person_is_invited_at_the_address_of_their_account(des
     wish = {"applicant": None}
     assert (await desk.file(a_registration(others, **wish), token)).json()["code"] == "not_invited"
     assert (await desk.file(a_registration(theirs, **wish), token)).status_code == 201
+    same = await desk.file(a_registration(theirs, **wish), token)
+    assert (same.status_code, len(await desk.announced(registration.RequestSubmitted))) == (200, 1)
     again = a_registration(theirs, data=an_organization(tin="12-3456780", provider_type="mac"), **wish)
     assert (await desk.file(again, token)).json()["code"] == "not_invited"
 

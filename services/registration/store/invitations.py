@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.registration import domain
-from services.registration.tables import invitation
+from services.registration.tables import invitation, request
 from shared.database import Transaction
 from shared.ids import RequestId
 
@@ -32,16 +32,24 @@ async def list_invitations(
 
 
 async def find_invitation(
-    tx: Transaction, community_id: str, code_fingerprint: str, email_fingerprint: str
+    tx: Transaction, community_id: str, code_fingerprint: str, email_fingerprint: str, draft: domain.Request
 ) -> UUID | None:
-    """Return the id of a good invitation: this code, for this address, unused, in time."""
+    """Return the id of a good invitation: this code, for this address, unused, in time.
+
+    Or used by an open request for the same: then the proof leads back to that one. Source: R5.
+    """
+    same = select(request.c.id).where(
+        request.c.kind == draft.kind, request.c.place_key == draft.place_key, request.c.ended_at.is_(None)
+    )
     found: UUID | None = await tx.value(
         select(invitation.c.id).where(
             invitation.c.community_id == community_id,
             invitation.c.code_fingerprint == code_fingerprint,
             invitation.c.email_fingerprint == email_fingerprint,
-            invitation.c.used_at.is_(None),
-            invitation.c.expires_at > tx.now,
+            or_(
+                and_(invitation.c.used_at.is_(None), invitation.c.expires_at > tx.now),
+                invitation.c.used_by_request.in_(same),
+            ),
         )
     )
     return found

@@ -76,8 +76,13 @@ async def file_request(tx: Transaction, ring: Keyring, community_id: str, order:
         progress=domain.Progress("awaiting_email_proof", tx.now),
         application=wish.application,
         rests_on=wish.rests_on,
-        invitation_id=await _invitation(tx, ring, community, order.invitation, email),
     )
+    if caller is not None:  # Before anything else is asked of the wish: it may stand against a second one alone.
+        await store.lock_person(tx, caller)
+        open_one = await store.load_open_request(tx, caller, draft)
+        if open_one is not None:
+            return Filed(open_one, is_new=False)
+    draft = replace(draft, invitation_id=await _invitation(tx, ring, community, order.invitation, email, draft))
     await submission.refuse_unmet(tx, community, wish.kind, draft, caller)
     if me is not None and caller is not None:
         return await _file_signed_in(tx, ring, draft, wish, caller, me.applicant)
@@ -116,10 +121,6 @@ async def _file_signed_in(
     caller: PersonId,
     applicant: domain.Applicant,
 ) -> Filed:
-    await store.lock_person(tx, caller)
-    open_one = await store.load_open_request(tx, caller, draft)
-    if open_one is not None:
-        return Filed(open_one, is_new=False)
     who = replace(_identity(ring, draft.id, wish), applicant=applicant)
     who = replace(who, email_fingerprint=ring.email_fingerprint(applicant.email))
     await submission.use_invitation(tx, draft, who)
@@ -162,13 +163,13 @@ async def _placed(
 
 
 async def _invitation(
-    tx: Transaction, ring: Keyring, community: Community, typed: str | None, email: str
+    tx: Transaction, ring: Keyring, community: Community, typed: str | None, email: str, draft: domain.Request
 ) -> UUID | None:
     """Return the invitation to file with, where one is needed. One answer for whatever is wrong with it."""
     if not community.invitation_needed:
         return None
     found = await store.find_invitation(
-        tx, community.id, ring.invitation_fingerprint(typed or ""), ring.email_fingerprint(email)
+        tx, community.id, ring.invitation_fingerprint(typed or ""), ring.email_fingerprint(email), draft
     )
     if found is None:
         raise Refusal("not_invited")
