@@ -37,7 +37,7 @@ def routes(db: Database, keys: usecases.Keys, render: Render) -> APIRouter:
             account = await usecases.owner_of_link(tx, token)
         if account is None:
             return invalid_link()
-        return page("set_password", views.set_password_page(account.user_id, f"{PREFIX}/password/{token}"))
+        return page("set_password", views.set_password_page(f"{PREFIX}/password/{token}"))
 
     @router.post("/password/{token}")
     async def set_password(token: str, password: Annotated[str, Form()] = "") -> Response:
@@ -50,7 +50,7 @@ def routes(db: Database, keys: usecases.Keys, render: Render) -> APIRouter:
             return invalid_link()
         fault = _problem_with(password, [account.user_id, person.given_name, person.family_name, person.email])
         if fault is not None:
-            view = views.set_password_page(account.user_id, f"{PREFIX}/password/{token}", [fault])
+            view = views.set_password_page(f"{PREFIX}/password/{token}", [fault])
             return page("set_password", view, 422)
         password_hash = await asyncio.to_thread(passwords.hashed, password)
         async with db.begin() as tx:

@@ -29,7 +29,6 @@ USER_ID_PROBLEM = "Enter your user ID: 8 letters and digits, like K7MQ42XP"
 class SetPasswordPage:
     """`directory/set_password.html`: 200, or 422 with errors."""
 
-    user_id: str
     action: str
     hint: str
     errors: tuple[FieldError, ...]
@@ -54,10 +53,12 @@ class LinkAskedPage:
     """`directory/link_asked.html`: the one answer to everybody who asks for a new link."""
 
 
-def set_password_page(user_id: str, token_path: str, errors: Sequence[PasswordProblem] = ()) -> SetPasswordPage:
-    """Show the form of the one-time link at `token_path`; what was typed is never shown again."""
+def set_password_page(token_path: str, errors: Sequence[PasswordProblem] = ()) -> SetPasswordPage:
+    """Show the form of the one-time link at `token_path`; what was typed is never shown again.
+
+    Nor is the user ID: whoever has the one mail shall not learn what the other says.
+    """
     return SetPasswordPage(
-        user_id=user_id,
         action=token_path,
         hint=_HINT,
         errors=tuple(FieldError("password", PASSWORD_PROBLEMS[problem]) for problem in errors),

@@ -26,9 +26,9 @@ render = page_renderer("services.directory", SHELL)
 
 # Every page in every state that a person can meet: name -> its HTML.
 STATES: dict[str, Callable[[], str]] = {
-    "set_password": lambda: render("directory/set_password.html", views.set_password_page("K7MQ42XP", TOKEN_PATH)),
+    "set_password": lambda: render("directory/set_password.html", views.set_password_page(TOKEN_PATH)),
     "set_password_error": lambda: render(
-        "directory/set_password.html", views.set_password_page("K7MQ42XP", TOKEN_PATH, ["too_short"])
+        "directory/set_password.html", views.set_password_page(TOKEN_PATH, ["too_short"])
     ),
     "password_set": lambda: render("directory/password_set.html", views.password_set_page()),
     "link_invalid": lambda: render("directory/link_invalid.html", views.link_invalid_page(LINKS_PATH)),

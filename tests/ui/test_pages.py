@@ -61,7 +61,7 @@ def test_no_page_claims_to_be_official(state: str) -> None:
 
 @pytest.mark.parametrize(("problem", "words"), views.PASSWORD_PROBLEMS.items())
 def test_an_error_says_the_same_in_the_summary_and_at_the_field(problem: views.PasswordProblem, words: str) -> None:
-    page = Document(render("directory/set_password.html", views.set_password_page("K7MQ42XP", TOKEN_PATH, [problem])))
+    page = Document(render("directory/set_password.html", views.set_password_page(TOKEN_PATH, [problem])))
     [link] = [link for link in page.all("a") if link.attributes["href"] == "#password"]
     [at_field] = [one for one in page.all("span") if one.attributes.get("id") == "password-error"]
     assert link.text == words
