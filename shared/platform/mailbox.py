@@ -3,6 +3,7 @@
 import email
 import email.policy
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -39,6 +40,7 @@ class Mailbox:
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._recipients = {path.stem: _recipients(path) for path in sorted(folder.glob("*.eml"))}
+        self._guard = threading.Lock()  # Mails are kept by other threads than the one that shows them.
 
     def keep(self, sender: str, to: list[str], content: bytes) -> None:
         """Keep a message, on disk when this returns. Its file's name sorts by arrival."""
@@ -47,14 +49,17 @@ class Mailbox:
         envelope = [f"Return-Path: <{sender}>", *(f"{_DELIVERED_TO}{one}" for one in to)]
         whole = "".join(f"{line}\r\n" for line in envelope).encode() + content
         state.write_whole(self._folder / f"{mail_id}.eml", whole)
-        self._recipients[mail_id] = {one.lower() for one in to}
+        with self._guard:
+            self._recipients[mail_id] = {one.lower() for one in to}
 
     def find(self, mail_id: str) -> Mail | None:
         return _read(self._folder / f"{mail_id}.eml") if mail_id in self._recipients else None
 
     def newest_first(self, *, to: str | None = None, before: str | None = None) -> Iterator[Mail]:
         """Return those to one address, if given, that arrived before the message `before`, if given."""
-        for mail_id, recipients in reversed(list(self._recipients.items())):
+        with self._guard:
+            known = list(self._recipients.items())
+        for mail_id, recipients in reversed(known):
             is_theirs = to is None or to.lower() in recipients
             if is_theirs and (before is None or mail_id < before):
                 yield _read(self._folder / f"{mail_id}.eml")
