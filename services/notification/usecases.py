@@ -50,7 +50,7 @@ async def hear(tx: Transaction, fact: domain.Fact) -> None:
         # What this fact told may be what others waited for.
         await store.hasten(tx, request_id=about.id)
     elif then.about_id:
-        await store.withdraw(tx, then.pointless, kept=then.kept, about_id=then.about_id)
+        await store.withdraw(tx, then.pointless, kept=then.kept, only=then.only, about_id=then.about_id)
     if then.settlement:  # After the withdrawal: whoever's mail could not be stopped any more has been told.
         await store.add_settlements(tx, then.settlement)
     await store.add_notices(tx, then.notices, community_id)
@@ -237,6 +237,8 @@ async def _told(tx: Transaction, fact: domain.Fact) -> set[tuple[str, str]]:
     match fact:
         case domain.DecisionAwaited():
             return await store.list_told(tx, request_id=fact.turn.request.id)
+        case domain.Granted():
+            return await store.list_told(tx, request_id=fact.request.id)
         case domain.EntitlementEnded():
             return await store.list_told(tx, about_id=fact.assignment_id)
         case _:

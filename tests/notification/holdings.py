@@ -38,7 +38,7 @@ class AnAssignment:
             version=version,
         )
 
-    def ended(self, cause: Any = "revoked", *, by: PersonId | None = None) -> Record:
+    def ended(self, cause: Any = "revoked", *, by: PersonId | None = None, at: datetime = NOW) -> Record:
         return record(
             directory.RoleEnded(
                 assignment_id=self.id,
@@ -50,7 +50,7 @@ class AnAssignment:
                 community_id=COMMUNITY.id,
                 cause=cause,
                 ended_by=by,
-                effective_until=NOW,
+                effective_until=at,
             ),
             subject=self.id,
             scope=self.scope_id,

@@ -268,7 +268,7 @@ async def test_the_help_desk_is_told_once_that_a_grant_was_refused(db: Database,
     await feed(db, request.escalated(why="cannot_be_granted", refusal="cardinality_reached"))
     await post_all(db, mails)
     [mail] = mails.to(HELP_DESK)
-    assert mail.subject == "Help desk: approved request 7QK2-M4XP-93TD could not be granted"
+    assert mail.subject == "Help desk: approved request 7QK2-M4XP-93TD has not been granted"
     assert "cardinality_reached" in mail.text
 
 

@@ -11,7 +11,7 @@ from services.notification.tables import departure, notice
 from shared.database import Database
 from shared.ids import PersonId, PlaceId, ScopeId, new_id
 from tests.notification import builders, holdings
-from tests.notification.builders import HELP_DESK, NOW, ARequest, Record, feed, new_person
+from tests.notification.builders import HELP_DESK, LATER, NOW, ARequest, Record, feed, new_person
 from tests.notification.conftest import MailServer, Received, post_all
 from tests.notification.holdings import AnAssignment
 
@@ -180,6 +180,19 @@ async def test_an_application_that_ends_alone_is_told_after_a_moment_of_holding_
     assert "application Claim Status Inquiry in the role End User. The role itself stays." in " ".join(
         one.text for one in got[address("Emil")]
     )
+
+
+async def test_an_application_that_ended_before_its_role_is_told_by_itself(db: Database, mails: MailServer) -> None:
+    clinic = Clinic()
+    await feed(db, *clinic.staff())
+    emil = clinic.roles["Emil"]
+    await feed(db, emil.entitled("CLAIM_STATUS", ended_at=NOW), emil.entitlement_ended("CLAIM_STATUS"))
+    await feed(db, emil.ended(at=LATER))
+    got = await tell(db, mails)
+    assert sorted(one.subject for one in got[address("Emil")]) == [
+        "A role of yours has ended",
+        "You can no longer use an application",
+    ]
 
 
 async def test_a_suspended_organization_is_told_to_its_group_administrators_and_the_help_desk_with_the_day(

@@ -136,6 +136,20 @@ def test_a_refused_grant_is_told_once_whoever_is_heard_first() -> None:
     assert one.id == other.id
 
 
+def test_that_nobody_answers_is_told_each_time_and_is_no_refusal_which_is_told_after_it() -> None:
+    request = a_request()
+    asked = domain.Escalated(a_turn(request=request), "HELP_DESK", True, "cannot_be_granted", "unanswered", LATER)
+    later = replace(asked, turn=replace(asked.turn, at=LATER))
+    refused = domain.GrantRefused(request, asked.turn.round, "group_name_taken", LATER)
+    notices = [domain.consequences(fact).notices[0] for fact in (asked, later, refused)]
+    assert len({one.id for one in notices}) == 3
+    first, _, last = (said(one, request).values for one in notices)
+    assert "It may be access already" in first["reason_text"]
+    assert "cannot be closed" in first["next_step_text"]
+    assert "a user group of this name already" in last["reason_text"]
+    assert "choose “Close”" in last["next_step_text"]
+
+
 def test_a_grant_whose_approver_lost_authority_goes_back_and_bothers_nobody() -> None:
     assert domain.consequences(domain.GrantRefused(a_request(), 1, "approver_lost_authority", NOW)).notices == ()
 
@@ -145,6 +159,11 @@ def test_access_is_told_by_the_grant(account_issued: bool, name: str) -> None:
     then = domain.consequences(domain.Granted(a_request(), PersonId(new_id()), account_issued, False, NOW))
     assert names(then) == [name]
     assert then.ends_at == NOW
+
+
+def test_access_is_told_once_though_an_approval_that_was_announced_again_is_answered_twice() -> None:
+    again = domain.Granted(a_request(), PersonId(new_id()), False, False, NOW)
+    assert domain.consequences(again, {("granted_new_person", "1")}).notices == ()
 
 
 def test_a_failed_mail_is_told_to_the_help_desk_once_and_never_about_its_own() -> None:

@@ -367,7 +367,7 @@ async def test_a_mail_leaves_within_a_moment_of_its_event(
         await mails.arrival(number + 1)
         took.append(time.perf_counter() - began)
     running.cancel()
-    assert min(took) < 0.1, took  # The others may have waited for whatever else the machine does.
+    assert min(took) < 0.5, took  # The others may have waited for whatever else the machine does.
 
 
 async def test_a_mail_leaves_also_when_nobody_rings(db: Database, mails: MailServer) -> None:

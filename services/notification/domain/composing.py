@@ -223,8 +223,10 @@ def _reason_text(known: Known) -> str | None:  # noqa: PLR0911 - one answer for 
             return texts.returned(str(detail["reason"]))
         case "withdrawal_refused":
             return texts.withdrawal_refused(str(detail["reason"]))
-        case "role_ended" | "entitlement_ended":
+        case "role_ended":
             return texts.ended(str(detail["cause"]))[0]
+        case "entitlement_ended":
+            return texts.application_ended(str(detail["cause"]))[0]
         case "role_ended_superior" | "role_ended_superior_help_desk":
             return texts.ended_for_others(str(detail["cause"]))
         case _:
@@ -232,9 +234,14 @@ def _reason_text(known: Known) -> str | None:  # noqa: PLR0911 - one answer for 
 
 
 def _next_step_text(known: Known) -> str | None:
+    detail = known.notice.detail
     match known.notice.name:
-        case "role_ended" | "entitlement_ended":
-            return texts.ended(str(known.notice.detail["cause"]))[1]
+        case "grant_refused_help_desk":
+            return texts.after_refusal(str(detail["reason"]))
+        case "role_ended":
+            return texts.ended(str(detail["cause"]))[1]
+        case "entitlement_ended":
+            return texts.application_ended(str(detail["cause"]))[1]
         case "request_received":
             return _whose_turn(known)
         case _:

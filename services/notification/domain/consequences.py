@@ -85,12 +85,12 @@ def consequences(  # noqa: PLR0911, PLR0912 - one answer for each kind of fact.
         case Corrected():  # The decision that is asked for again tells it.
             return Consequences()
         case Granted():
-            return _granted(fact)
+            return _granted(fact, told)
         case GrantRefused():
             step = _step(fact.at, "grant_refused", reason=fact.reason)
             if fact.reason == "approver_lost_authority":  # Goes back to its stage: approval opens it again.
                 return Consequences(step=step)
-            return Consequences((_refused(fact.request, fact.round, fact.reason),), step=step)
+            return Consequences((_refusal(fact.request, f"{fact.round}.{fact.reason}", fact.reason),), step=step)
         case AccountIssued():
             return _account_issued(fact)
         case LinkAsked():
@@ -189,8 +189,10 @@ def _decision_awaited(fact: DecisionAwaited, told: Collection[tuple[str, str]]) 
 
 def _help_desk_knows(turn: Turn, told: Collection[tuple[str, str]]) -> bool:
     """Tell whether the help desk was told why the request came to it: then it need not hear that it is there."""
-    return ("grant_refused_help_desk", str(turn.round)) in told or any(
-        name == "escalated_help_desk" and version.startswith(f"{turn.occasion}.") for name, version in told
+    return any(
+        (name == "grant_refused_help_desk" and version.startswith(f"{turn.round}."))
+        or (name == "escalated_help_desk" and version.startswith(f"{turn.occasion}."))
+        for name, version in told
     )
 
 
@@ -226,7 +228,7 @@ def _escalated(fact: Escalated) -> Consequences:
     if not fact.to_help_desk:  # The holders of the added queue are named by the next DecisionAwaited.
         return Consequences(tuple(notices), step=step)
     if fact.why == "cannot_be_granted":
-        notices.append(_refused(turn.request, turn.round, fact.refusal or ""))
+        notices.append(_refused(turn, fact.refusal or ""))
     else:
         version = f"{turn.occasion}.{fact.why}"
         detail = {"why": fact.why, "due_at": fact.expires_at.isoformat()}
@@ -265,7 +267,10 @@ def _missed(fact: Settled) -> str:
     return "documents" if before == "awaiting_documents" else "decision"
 
 
-def _granted(fact: Granted) -> Consequences:
+def _granted(fact: Granted, told: Collection[tuple[str, str]]) -> Consequences:
+    step = _step(fact.at, "granted")
+    if any(name.startswith("granted_") for name, _ in told):  # The answer to an approval that was announced again.
+        return Consequences(step=step, ends_at=fact.at)
     name = "granted_new_person" if fact.account_issued else "granted_known_person"
     notice = Notice(
         "granted_application" if fact.is_entitlement else name,
@@ -276,7 +281,7 @@ def _granted(fact: Granted) -> Consequences:
         request_id=fact.request.id,
         community_id=fact.request.community_id,
     )
-    return Consequences((notice,), step=_step(fact.at, "granted"), ends_at=fact.at)
+    return Consequences((notice,), step=step, ends_at=fact.at)
 
 
 def _invitation(fact: Invited) -> Notice:
@@ -390,9 +395,14 @@ def _to_help_desk(name: str, request: RequestFacts, version: str, detail: Mappin
     )
 
 
-def _refused(request: RequestFacts, round_: int, reason: str) -> Notice:
-    # Told once, whether the directory's refusal or approval's escalation is heard first.
-    return _to_help_desk("grant_refused_help_desk", request, str(round_), {"reason": reason})
+def _refused(turn: Turn, reason: str) -> Notice:
+    # That nobody answers is told each time; a refusal once, whether the directory or approval is heard first.
+    occasion = f".{int(turn.at.timestamp())}" if reason == "unanswered" else ""
+    return _refusal(turn.request, f"{turn.round}.{reason}{occasion}", reason)
+
+
+def _refusal(request: RequestFacts, version: str, reason: str) -> Notice:
+    return _to_help_desk("grant_refused_help_desk", request, version, {"reason": reason})
 
 
 def _step(at: datetime, what: str, **more: object) -> Mapping[str, Any]:

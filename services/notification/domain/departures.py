@@ -71,7 +71,9 @@ def role_ended(fact: RoleEnded) -> Consequences:
         )
     return Consequences(
         notices=(notice,),
+        # What ended in the same act: an application that had ended before is not the role's to tell.
         pointless=frozenset({"entitlement_ended"}),
+        only=fact.at.isoformat(),
         about_id=fact.assignment_id,
         departure=departure,
     )
@@ -93,7 +95,7 @@ def entitlement_ended(fact: EntitlementEnded, told: Collection[tuple[str, str]])
         "person",
         fact.person_id,
         fact.scope_id,
-        str(fact.entitlement_id),
+        f"{fact.at.isoformat()}.{fact.entitlement_id}",
         community_id=fact.community_id,
         detail=detail,
         held_for=TOGETHER,

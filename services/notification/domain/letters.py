@@ -42,7 +42,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "escalated": (*_REQUEST, "age_text", "due_at", "status_url"),
     "escalated_help_desk": (*_ASKED, "reason_text", "history"),
     "expired": _ENDED,
-    "grant_refused_help_desk": (*_REQUEST, "applicant_name", "reason_text", "history", "queue_url"),
+    "grant_refused_help_desk": (*_REQUEST, "applicant_name", "reason_text", "next_step_text", "history", "queue_url"),
     "granted_application": (*_REQUEST, "start_url"),
     "granted_known_person": (*_REQUEST, "now_open_text"),
     "granted_new_person": (*_REQUEST, "now_open_text", "user_id"),

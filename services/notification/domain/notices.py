@@ -86,12 +86,14 @@ class Consequences:
     """What a fact leads to: notices to keep, those to withdraw, a line of the request's history.
 
     Of the names in `pointless`, notices that have not left are withdrawn, but for those whose version is
-    `kept` or a part of it. They are the request's, or else those about `about_id`.
+    `kept` or a part of it; where `only` is said, those alone whose version is `only` or a part of it. They are
+    the request's, or else those about `about_id`.
     """
 
     notices: tuple[Notice, ...] = ()
     pointless: frozenset[str] = frozenset()
     kept: str = ""
+    only: str = ""
     step: Mapping[str, Any] | None = None
     ends_at: datetime | None = None
     about_id: UUID | None = None

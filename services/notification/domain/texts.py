@@ -66,7 +66,10 @@ _CLOSINGS: dict[str, str] = {
 _REFUSALS: dict[str, str] = {
     "approver_lost_authority": "The person who approved it could no longer decide when the role was to be given.",
     "duplicate_organization": "An organization with the same number, name and place is registered already.",
+    "duplicate_practitioner": "This practitioner is registered already.",
+    "group_name_taken": "The organization has a user group of this name already.",
     "scope_closed": "The organization or the group that it was about has closed.",
+    "unanswered": "The directory has not answered, although it was asked again and again. It may be access already.",
 }
 NOW_OPEN: dict[str, str] = {
     "activate_organization": "{place} is now listed: people can name it in their requests.",
@@ -98,7 +101,23 @@ _ENDED: dict[str, tuple[str, str, str]] = {
     ),
 }
 """Cause -> why, and what to do, for the person; why, for others."""
+_APPLICATION_ENDED: dict[str, tuple[str, str]] = {
+    "left": (
+        "You gave it up.",
+        "You need not do anything. If you did not mean to, ask for the application again.",
+    ),
+    "revoked": (
+        "Somebody who decides on this application has removed it.",
+        "If your work still needs it, speak with the people who decide at your organization.",
+    ),
+    "lapsed": (
+        "Nobody has kept your organization for so long that its applications have ended.",
+        "If your work still needs it, contact the help desk.",
+    ),
+}
+"""Cause -> why, and what to do, for the person whose role stays."""
 
+_UNEXPLAINED = ("It has ended.", "Ask the help desk if you do not know why.")
 _WITHDRAWALS: dict[str, str] = {
     "already_decided": "Somebody had decided on it before your wish came.",
     "request_closed": "It had ended before your wish came.",
@@ -183,9 +202,14 @@ def expiry(missed: str) -> tuple[str, str]:
 
 
 def ended(cause: str) -> tuple[str, str]:
-    """Return why a role or an entitlement ended, and what the person can do."""
-    why, what_to_do, _ = _ENDED.get(cause, ("It has ended.", "Ask the help desk if you do not know why.", ""))
+    """Return why a role ended, and what the person can do."""
+    why, what_to_do, _ = _ENDED.get(cause, (*_UNEXPLAINED, ""))
     return why, what_to_do
+
+
+def application_ended(cause: str) -> tuple[str, str]:
+    """Return why an entitlement ended while its role stays, and what the person can do."""
+    return _APPLICATION_ENDED.get(cause, _UNEXPLAINED)
 
 
 def ended_for_others(cause: str) -> str:
@@ -219,6 +243,19 @@ def refusal(code: str) -> str:
     """Return why an approval could not be granted, for the help desk."""
     known = _REFUSALS.get(code) or (f"{CATALOGUE[code].title}." if code in CATALOGUE else "")
     return f"{known} ({code})" if known else f"The directory refused it: {code}."
+
+
+def after_refusal(code: str) -> str:
+    """Return what the help desk can do about an approval that was not granted."""
+    if code == "unanswered":
+        return (
+            "See that the directory runs and that nothing of it is parked, then choose “Retry”. "
+            "It cannot be closed before the directory has answered."
+        )
+    return (
+        "Mend the cause and choose “Retry”, or choose “Close” to end the request. "
+        "Closing is final, and the applicant is told."
+    )
 
 
 def escalation(code: str) -> str:

@@ -98,7 +98,7 @@ _ADD = insert(notice).values(next_at=_held, due_since_at=_held).on_conflict_do_n
 
 
 def _withdrawal(about: ColumnElement[Any]) -> Update:
-    version, kept = notice.c.version, bindparam("kept", type_=Text)
+    version, kept, only = notice.c.version, bindparam("kept", type_=Text), bindparam("only", type_=Text)
     has_not_left = notice.c.state.in_(_UNSENT)
     return (
         update(notice)
@@ -106,6 +106,7 @@ def _withdrawal(about: ColumnElement[Any]) -> Update:
             about == bindparam("about", type_=Uuid),
             notice.c.name == any_(bindparam("names", type_=ARRAY(Text))),
             not_(or_(version == kept, func.starts_with(version, kept + "."))),
+            or_(only == "", version == only, func.starts_with(version, only + ".")),
             notice.c.state.in_((*_UNSENT, *_ON_ITS_WAY)),
         )
         .values(
@@ -181,17 +182,18 @@ async def withdraw(
     names: Collection[str],
     *,
     kept: str,
+    only: str = "",
     request_id: RequestId | None = None,
     about_id: UUID | None = None,
 ) -> None:
     """Withdraw a request's notices of these names, or those about something, that have not left.
 
-    Those whose version is `kept`, or a part of it, stay. One that is on its way is not stopped, but if it
-    does not arrive it is not tried again.
+    Those whose version is `kept`, or a part of it, stay, and if `only` is said all others than it and its parts.
+    One that is on its way is not stopped, but if it does not arrive it is not tried again.
     """
     if names:
         by, about = (_WITHDRAW_OF_REQUEST, request_id) if request_id else (_WITHDRAW_ABOUT, about_id)
-        await tx.execute(by, {"about": about, "names": list(names), "kept": kept, "now": tx.now})
+        await tx.execute(by, {"about": about, "names": list(names), "kept": kept, "only": only, "now": tx.now})
 
 
 async def hasten(
