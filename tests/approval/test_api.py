@@ -385,6 +385,24 @@ async def test_a_vacant_seat_of_the_security_official_is_told(desk: Desk) -> Non
     refused(await decide(desk, request_id, backup), "security_official_vacant")
 
 
+@pytest.mark.parametrize("kind", ["join_group", "administer_group"])
+async def test_of_a_kind_that_asks_for_nothing_nothing_is_returned_to_be_corrected(desk: Desk, kind: str) -> None:
+    place = await desk.place()
+    role, where = {
+        "join_group": (ADMINISTRATOR, place.group_id),
+        "administer_group": (SECURITY_OFFICIAL, place.id),
+    }[kind]
+    approver = await desk.holder(role, where, place.id)
+    request_id = await desk.submit(kind=kind, scope_id=place.id, place_id=place.group_id)
+    body = {"verdict": "return", "reason": "data_unclear"}
+    told = refused(await decide(desk, request_id, approver, {**body, "correct": ["group_name"]}), "field_invalid")
+    (error,) = told["errors"]
+    assert error["pointer"] == "/correct"
+    assert "asks for nothing" in error["rule"]
+    assert "leave it out" in error["rule"]
+    assert (await decide(desk, request_id, approver, body)).status_code == 201
+
+
 async def test_what_has_ended_says_how(desk: Desk) -> None:
     place, request_id, official = await pending(desk)
     help_desk = await desk.holder(HELP_DESK, COMMUNITY.place_id)

@@ -152,6 +152,8 @@ def _refuse_unfitting(request: Request, kind: Kind, order: Order) -> None:
             "/verdict", f"a request is returned at most {kind.returns_at_most} times: approve or deny", "deny"
         )
     known = [name.removesuffix("?") for name in kind.fields] + [need.code for need in kind.documents]
+    if order.correct and not known:
+        raise invalid("/correct", "this kind asks for nothing that could be corrected: leave it out", "leave it out")
     for number, code in enumerate(order.correct):
         if code not in known:
             raise invalid(f"/correct/{number}", f"one of what this kind asks for: {', '.join(known)}", known[0])
