@@ -130,6 +130,25 @@ async def test_the_loser_of_a_stage_that_is_not_the_last_learns_who_settled_it(d
     assert refusal.facts["state"] == "pending"
 
 
+async def test_the_loser_learns_who_approved_also_what_the_directory_then_refused(desk: Desk) -> None:
+    place, elsewhere = await desk.place(), await desk.place()
+    official, late = await desk.holder(SECURITY_OFFICIAL, place.id), await desk.holder(BACKUP, place.id)
+    stranger = await desk.holder(BACKUP, elsewhere.id)
+    help_desk = await desk.holder(HELP_DESK, COMMUNITY.place_id)
+    request_id = await desk.submit(kind="create_provider_group", scope_id=place.id)
+    answer = await desk.decide(request_id, official, version=1)
+    await desk.refuse(request_id)
+
+    for verdict in (Verdict.DENY, Verdict.RETRY):  # Whatever they say: what is left to do is the help desk's.
+        refusal = await refusal_of(desk.decide(request_id, late, verdict, version=1))
+        assert (refusal.code, refusal.facts["decided_by"]) == ("already_decided", SECURITY_OFFICIAL)
+        assert refusal.facts["decided_at"].isoformat() == answer.body["decided_at"]  # type: ignore[attr-defined]
+        assert refusal.facts["state"] == "refused"
+    assert (await refusal_of(desk.decide(request_id, stranger))).code == "not_an_approver"
+    assert (await desk.queue(late), await desk.queue(help_desk)) == ([], [request_id])
+    assert (await desk.decide(request_id, help_desk, Verdict.RETRY)).body["state"] == "approved"
+
+
 async def test_who_decides_in_both_stages_and_read_the_first_is_told_to_read_again(desk: Desk) -> None:
     await desk.publish(
         a_community(

@@ -473,7 +473,7 @@ async def test_any_other_refusal_goes_to_the_help_desk(desk: Desk) -> None:
         "cardinality_reached",
         False,
     )
-    assert (await refusal_of(desk.decide(request_id, official))).code == "not_an_approver"
+    assert (await refusal_of(desk.decide(request_id, official))).code == "already_decided"
 
 
 async def test_a_retry_announces_the_approval_again_as_its_approver_decided_it(desk: Desk) -> None:

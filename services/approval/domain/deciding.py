@@ -86,7 +86,7 @@ def decide(
     _refuse_ended(request)
     if not approver.capacities:
         late = approver.was_too_late
-        assert late is not None, "an approver has a capacity now, or had one in an earlier stage"
+        assert late is not None, "an approver has a capacity now, or had one in a stage that is settled"
         raise Refusal("already_decided", decided_by=late.role, decided_at=late.at, state=request.state.value)
     if request.expires_at <= at and not request.is_unanswered:
         return ExpiryFound()

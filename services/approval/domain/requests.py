@@ -153,7 +153,7 @@ class Approver:
     id: PersonId
     capacities: tuple[Queue, ...]
     was_too_late: DecidedBy | None = None
-    """Who settled the latest of the earlier stages that this person could have decided."""
+    """Who settled the latest of the settled stages that this person could have decided, whoever has it now."""
 
     @property
     def standings(self) -> frozenset[Standing]:

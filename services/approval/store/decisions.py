@@ -49,10 +49,12 @@ SELECT r.*,
     -- Once a stage is settled all its queues count, so that a late approver learns who was first.
     WHERE q.request_id = r.id AND q.stage = r.stage AND (q.open OR r.state NOT IN ('pending', 'refused'))
   ) AS capacities,
-  -- The same for the stages before: who settled the latest of those that this person could have decided.
+  -- The same for the stages before: who settled the latest of those that this person could have decided. The present
+  -- one is settled as well while its grant is refused, though the help desk has the request in an open queue again.
   (SELECT jsonb_build_object('role', d.role, 'at', d.decided_at)
      FROM decision d
-    WHERE d.request_id = r.id AND d.stage < r.stage AND d.verdict = 'approve'
+    WHERE d.request_id = r.id AND d.verdict = 'approve'
+      AND (d.stage < r.stage OR (d.stage = r.stage AND r.state = 'refused'))
       AND EXISTS (SELECT FROM queue q
                     JOIN assignment a ON a.person_id = $2 AND a.place_id = q.place_id AND a.role = q.role
                                      AND a.status = 'active'
