@@ -11,7 +11,7 @@ from services.approval.domain import Verdict
 from shared.contracts import approval
 from shared.contracts.community import Stage
 from shared.errors import Refusal
-from shared.ids import PersonId, PlaceId, RequestId
+from shared.ids import PersonId, PlaceId, RequestId, community_place
 from shared.tables import audit, outbox
 from shared.testing.waiting import someone_waits_for_a_lock
 from tests.approval.builders import (
@@ -613,6 +613,42 @@ async def test_an_answer_that_comes_late_opens_the_stage_again_if_its_approver_h
     await desk.refuse(request_id, "approver_lost_authority")
     row = await desk.request(request_id)
     assert (row.state, row.refusal, row.round) == ("pending", None, 2)
+    assert set(await desk.open_queues(request_id)) == {SECURITY_OFFICIAL, BACKUP}  # The help desk had no part in it.
+    assert not (await desk.announced(approval.RequestAwaitingDecision, request_id))[-1].community_address
+
+
+async def test_a_help_desk_that_decides_a_stage_can_approve_it_again_once_it_is_open_again(desk: Desk) -> None:
+    first, second = [await desk.holder(HELP_DESK, COMMUNITY.place_id) for _ in range(2)]
+    request_id = await desk.submit(kind="register_practitioner")
+    await desk.decide(request_id, first)
+    await _unanswered(desk)
+    await desk.refuse(request_id, "approver_lost_authority")
+    assert await _queues(desk, request_id) == [(HELP_DESK, True, "stage", True)]
+    assert (await desk.announced(approval.RequestAwaitingDecision, request_id))[-1].community_address
+    assert (await desk.decide(request_id, second)).body["state"] == "approved"
+
+
+async def test_a_help_desk_that_a_step_has_added_has_what_that_step_gave_it_once_the_stage_is_open_again(
+    desk: Desk,
+) -> None:
+    request_id, _ = await guild(desk, Stage(deciders=(PEERS,), fallbacks=((WARDEN,), (CHIEF,))))
+    warden = await desk.holder("WARDEN", community_place("guild"))
+    desk.wait(timedelta(days=14))
+    assert await desk.ring() > 0
+    before = await _queues(desk, request_id)
+    assert before == [("PEER", True, "stage", True), ("WARDEN", True, "overdue", True)]
+    await desk.decide(request_id, warden)
+    await desk.refuse(request_id)
+    await desk.decide(request_id, warden, Verdict.RETRY)
+    await desk.refuse(request_id, "approver_lost_authority", round_=2)
+    assert await _queues(desk, request_id) == before
+    assert (await desk.decide(request_id, warden)).body["state"] == "approved"
+
+
+async def _queues(desk: Desk, request_id: RequestId) -> list[tuple[str, bool, str, bool]]:
+    """Return the role, the right to approve and the reason of each queue, and whether it is open; by role."""
+    rows = [row for row in await desk.rows(tables.queue) if row.request_id == request_id]
+    return sorted((row.role, row.may_approve, row.why, row.open) for row in rows)
 
 
 async def _unanswered(desk: Desk) -> None:

@@ -151,6 +151,18 @@ async def test_the_help_desk_returns_what_it_may_not_approve(desk: Desk) -> None
     assert HELP_DESK in await desk.open_queues(request_id)  # Who had the request in a queue has it again.
 
 
+async def test_the_help_desk_that_held_what_could_not_be_granted_does_not_get_its_correction(desk: Desk) -> None:
+    _, request_id, official = await pending(desk)
+    help_desk = await desk.holder(HELP_DESK, COMMUNITY.place_id)
+    await desk.decide(request_id, official)
+    await desk.refuse(request_id)
+    await desk.decide(request_id, help_desk, Verdict.RETRY)
+    await desk.refuse(request_id, "approver_lost_authority", round_=2)
+    await hand_back(desk, request_id, official)
+    await correct(desk, request_id, round_=3)
+    assert (await desk.queue(official), await desk.queue(help_desk)) == ([request_id], [])
+
+
 @pytest.mark.parametrize("round_", [2, 1])
 async def test_a_correction_of_another_round_or_heard_twice_changes_nothing(desk: Desk, round_: int) -> None:
     _, request_id, official = await pending(desk)

@@ -28,6 +28,12 @@ def queues_of_step(community: Community, stage: Stage, request: Request) -> list
     return [rules.queue_of(community, decider, request.places) for decider in stage.fallback(request.steps_added)]
 
 
+def queues_added(community: Community, stage: Stage, request: Request) -> list[QueueOf]:
+    """Return the queues that the fallback steps have added which were taken already."""
+    taken = stage.fallbacks[: request.steps_added]
+    return [rules.queue_of(community, decider, request.places) for step in taken for decider in step]
+
+
 def help_desk_queue(community: Community, *, may_approve: bool = False) -> QueueOf:
     """Return the queue for what nobody else can go on with: the help desk's."""
     role = community.help_desk_role

@@ -232,8 +232,42 @@ async def close_queues(tx: Transaction, request_id: RequestId) -> None:
 
 
 async def reopen_queues(tx: Transaction, request_id: RequestId, stage: int) -> None:
-    """Put a request back into all the queues that its stage had."""
-    await tx.execute(update(queue).where(queue.c.request_id == request_id, queue.c.stage == stage).values(open=True))
+    """Put a request back into all the queues that its stage had, and out of that of what could not be granted."""
+    await tx.execute(
+        update(queue)
+        .where(queue.c.request_id == request_id, queue.c.stage == stage)
+        .values(open=queue.c.why != "cannot_be_granted")
+    )
+
+
+async def restore_queue(tx: Transaction, at: domain.Request, own: QueueOf, *, why: str | None) -> None:
+    """Make a queue of the present stage its own again, if it has become that of what could not be granted.
+
+    Without `why` it is what the history says of the step that added it.
+    """
+    added = (
+        select(history.c.reason)
+        .where(
+            history.c.request_id == at.id,
+            history.c.what == "escalated",
+            history.c.role == own.role,
+            history.c.reason.in_(["no_approver", "overdue"]),
+        )
+        .order_by(history.c.position.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    await tx.execute(
+        update(queue)
+        .where(
+            queue.c.request_id == at.id,
+            queue.c.stage == at.stage,
+            queue.c.role == own.role,
+            queue.c.place_id == own.place_id,
+            queue.c.why == "cannot_be_granted",
+        )
+        .values(why=why or added, may_approve=own.may_approve)
+    )
 
 
 # --- History and documents --------------------------------------------------------------------

@@ -54,6 +54,7 @@ async def _reopen(tx: Transaction, request: domain.Request, reason: str) -> None
     assert stage is not None, "only a stage is approved"
     expires_at = domain.stage_expires_at(stage, request.steps_added, tx.now)
     await store.set_timer(tx, request.id, "expire", expires_at)
+    await stages.take_from_help_desk(tx, request, community, kind)
     request = await stages.decide_again(tx, request, why=reason, expires_at=expires_at, since_at=tx.now)
     await stages.start_clock(tx, request, community, kind)
 

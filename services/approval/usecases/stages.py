@@ -146,6 +146,22 @@ async def hand_to_help_desk(tx: Transaction, request: domain.Request, reason: st
     await add_step(tx, request, [domain.help_desk_queue(community)], why="cannot_be_granted", refusal=reason)
 
 
+async def take_from_help_desk(tx: Transaction, request: domain.Request, community: Community, kind: Kind) -> None:
+    """Make the queues of a stage that is to be opened again what they were before `hand_to_help_desk`.
+
+    The help desk's own queue of the stage is the same row as that of what could not be granted: left as it is, nobody
+    there could approve any more.
+    """
+    stage = domain.stage_of(kind, request)
+    assert stage is not None, "only an approval was handed over"
+    for queues, why in (
+        (domain.queues_of_stage(community, kind, request), "stage"),
+        (domain.queues_added(community, stage, request), None),
+    ):
+        for own in queues:
+            await store.restore_queue(tx, request, own, why=why)
+
+
 async def end(
     tx: Transaction, request: domain.Request, state: State, *, act: str, actor: Any, reason: str | None = None
 ) -> domain.Request:
