@@ -50,7 +50,7 @@ request = Table(
     Column("duplicate_key", Text),
     # Where it is which day: two letters, if the organization or practice is known.
     Column("us_state", Text),
-    # What an approver needs to see of whom they decide on.
+    # What an approver needs to see of whom they decide on. Empty 90 days after an end without a grant.
     Column("applicant_name", Text, nullable=False),
     Column("place_name", Text, nullable=False),
     Column("documents_needed", ARRAY(Text), nullable=False),

@@ -14,5 +14,6 @@ def chores() -> list[Chore]:
         Chore("look for absence", ABSENCE_EVERY_SECONDS, usecases.look_for_absence),
         Chore("name who was overlooked", ABSENCE_EVERY_SECONDS, usecases.name_overlooked),
         Chore("forget who was told", 3600, usecases.forget_who_was_told),
+        Chore("forget names", 3600, usecases.forget_names),
         Chore("route what was unrouted", 1, usecases.route_unrouted),
     ]

@@ -29,7 +29,10 @@ class RequestView(web.View):
     application: str | None = Field(description="The application that it opens, if it opens one", examples=[None])
     gives: str = Field(description="The name of that role or application", examples=["End User"])
     rests_on: str | None = Field(description="The role of the applicant that it rests on", examples=[None])
-    applicant_name: str = Field(examples=["Maria Gonzalez"])
+    applicant_name: str = Field(
+        description="Empty 90 days after an end without a grant, as is the name of what was to be created",
+        examples=["Maria Gonzalez"],
+    )
     organization_id: ScopeId
     organization_name: str = Field(examples=["XYZ Medical Group LLC"])
     place_kind: str = Field(examples=["group"])

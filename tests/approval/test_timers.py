@@ -11,11 +11,22 @@ from services.approval.domain import Verdict
 from shared.contracts import approval
 from shared.contracts.community import Calendar
 from shared.errors import Refusal
-from tests.approval.builders import ADMINISTRATOR, BACKUP, HELP_DESK, SECURITY_OFFICIAL, a_submission
+from shared.ids import RequestId
+from shared.tables import audit
+from tests.approval.builders import (
+    ADMINISTRATOR,
+    BACKUP,
+    COMMUNITY,
+    HELP_DESK,
+    SECURITY_OFFICIAL,
+    a_submission,
+    an_organization,
+)
 from tests.approval.desk import Desk, an_order
 
 BALTIMORE = ZoneInfo("America/New_York")
 TEN_MINUTES = timedelta(minutes=10)
+HOUR = timedelta(hours=1)
 
 
 def test_two_looks_for_absence_lie_far_enough_apart() -> None:
@@ -229,6 +240,45 @@ async def test_who_was_told_is_forgotten_a_month_after_the_end_and_not_before(de
     assert await told_of() == {ended, waiting}
     desk.wait(timedelta(days=1, seconds=1))
     assert await told_of() == {waiting}
+
+
+async def test_who_asked_is_forgotten_90_days_after_an_end_without_a_grant_and_what_is_shown_stays(desk: Desk) -> None:
+    help_desk = await desk.holder(HELP_DESK, COMMUNITY.place_id)
+    waiting, granted, denied, younger = [await desk.submit(an_organization()) for _ in range(4)]
+    for request_id in (granted, denied, younger):
+        await desk.document(request_id)
+    await desk.decide(granted, help_desk)
+    await desk.grant(granted)
+    await desk.decide(denied, help_desk, Verdict.DENY)
+    desk.wait(2 * HOUR)
+    await desk.decide(younger, help_desk, Verdict.DENY)
+    named = ("Rosa Delgado", "XYZ Medical LLC")
+
+    async def names(*of: RequestId) -> list[tuple[str, str]]:
+        rows = [await desk.request(request_id) for request_id in of]
+        return [(row.applicant_name, row.place_name) for row in rows]
+
+    async def forget() -> int:
+        async with desk.db.begin() as tx:
+            return await usecases.forget_names(tx)
+
+    desk.wait(timedelta(days=90) - 3 * HOUR)
+    assert await forget() == 0
+    assert await names(denied) == [named]
+    desk.wait(2 * HOUR)
+    assert (await forget(), await forget()) == (1, 0)
+    assert await names(waiting, granted, denied, younger) == [named, named, ("", ""), named]
+    assert [act.subject for act in await desk.rows(audit) if act.act == "forget_names"] == [str(denied)]
+
+    me = desk.token(help_desk)
+    listed = await desk.http.get("/approval/v1/communities/provider-supplier/requests", headers=me)
+    shown = {item["id"]: item for item in listed.json()["items"]}
+    assert set(shown) == {str(request_id) for request_id in (waiting, granted, denied, younger)}
+    detail = (await desk.http.get(f"/approval/v1/requests/{denied}", headers=me)).json()
+    for it in (shown[str(denied)], detail):
+        assert (it["applicant_name"], it["organization_name"], it["place_name"]) == ("", "", "")
+        assert (it["state"], it["kind"]) == ("denied", "register_organization")
+    assert detail["history"][-1]["what"] == "deny"
 
 
 # --- Working days ---------------------------------------------------------------------------------

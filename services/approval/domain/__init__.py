@@ -3,6 +3,7 @@
 from services.approval.domain.deadlines import (
     ANNOUNCED_AGAIN_AFTER,
     CLAIM_LASTS,
+    NAMES_KEPT,
     TOLD_KEPT,
     UNROUTED_EXPIRES_AFTER,
     ZONE_OF_STATE,
@@ -44,6 +45,7 @@ __all__ = [
     "ANNOUNCED_AGAIN_AFTER",
     "CLAIM_LASTS",
     "DENIAL_REASONS",
+    "NAMES_KEPT",
     "POLICY",
     "RETURN_REASONS",
     "STATEMENT",

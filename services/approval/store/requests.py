@@ -189,6 +189,29 @@ async def list_unrouted(tx: Transaction) -> list[RequestId]:
     return [row.id for row in rows]
 
 
+async def forget_names(tx: Transaction, ended_before: datetime) -> Sequence[Any]:
+    """Forget whose requests ended without a grant before a moment; return their ids and scopes.
+
+    What they were to create does not exist, so its name stands nowhere else and goes as well.
+    """
+    some = (
+        select(request.c.id)
+        .where(
+            request.c.ended_at < ended_before,
+            request.c.state != State.GRANTED.value,
+            or_(request.c.applicant_name != "", request.c.place_name != ""),
+        )
+        .limit(_SLICE)
+        .with_for_update(skip_locked=True)
+    )
+    return await tx.rows(
+        update(request)
+        .where(request.c.id.in_(some.scalar_subquery()))
+        .values(applicant_name="", place_name="")
+        .returning(request.c.id, request.c.scope_id)
+    )
+
+
 async def approved_event_id(tx: Transaction, request_id: RequestId) -> UUID | None:
     """Return the id of the event that announced a request's approval."""
     found: UUID | None = await tx.value(select(request.c.approved_event_id).where(request.c.id == request_id))

@@ -9,6 +9,7 @@ from services.approval.usecases.opening import add_document, open_request, route
 from services.approval.usecases.waiting import (
     ANNOUNCED_AGAIN_AT_MOST,
     fire_timer,
+    forget_names,
     forget_who_was_told,
     look_for_absence,
     name_newcomers,
@@ -24,6 +25,7 @@ __all__ = [
     "close_in",
     "decide_request",
     "fire_timer",
+    "forget_names",
     "forget_who_was_told",
     "look_for_absence",
     "name_newcomers",

@@ -61,6 +61,14 @@ async def forget_who_was_told(tx: Transaction) -> int:
     return await store.forget_who_was_told(tx, tx.now - domain.TOLD_KEPT)
 
 
+async def forget_names(tx: Transaction) -> int:
+    """Forget who asked for what ended without a grant long ago. Returns how many requests. Source: domain 7."""
+    forgotten = await store.forget_names(tx, tx.now - domain.NAMES_KEPT)
+    for request in forgotten:
+        audit.record(tx, actor="approval", act="forget_names", subject=request.id, scope=request.scope_id)
+    return len(forgotten)
+
+
 # --- Time -------------------------------------------------------------------------------------
 
 
