@@ -21,6 +21,8 @@ from joserfc.jwk import ECKey, OctKey
 
 _NONCE_BYTES = 12
 _SEALING = {"alg": "ECDH-ES", "enc": "A256GCM"}
+# What the library says of text that is no token: TypeError of a header whose `crit` or `enc` is of another kind.
+_NO_TOKEN = (JoseError, ValueError, TypeError)
 
 
 class UnreadableError(Exception):
@@ -65,7 +67,7 @@ def unseal(private_jwk: Mapping[str, Any], sealed: str) -> str:
     """Return what was sealed to us. Raises UnreadableError."""
     try:
         opened = jwe.decrypt_compact(sealed, ECKey.import_key(dict(private_jwk)), algorithms=list(_SEALING.values()))
-    except (JoseError, ValueError) as error:
+    except _NO_TOKEN as error:
         raise UnreadableError("the value was not sealed to this key") from error
     assert opened.plaintext is not None
     return opened.plaintext.decode()
@@ -81,7 +83,7 @@ def read_own_token(key: bytes, token: str, *, purpose: str) -> str | None:
     """Return the subject of a token that `own_token` made for this purpose, or None."""
     try:
         read = jwt.decode(token, OctKey.import_key(key), algorithms=["HS256"])
-    except (JoseError, ValueError):
+    except _NO_TOKEN:
         return None
     claims = read.claims
     alive = isinstance(claims.get("exp"), int) and claims["exp"] > time.time()

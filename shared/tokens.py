@@ -92,7 +92,7 @@ class Verifier:
             kid = _unverified_kid(token)
             key = await self._key(kid)
             read = jwt.decode(token, key, algorithms=[ALGORITHM])
-        except (JoseError, ValueError) as error:
+        except (JoseError, ValueError, TypeError) as error:  # A `crit` that is no list is iterated over all the same.
             raise NotAToken from error
         caller, expires_at = self._checked(read.header, read.claims)
         if len(self._remembered) >= _REMEMBERED:

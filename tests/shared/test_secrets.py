@@ -1,5 +1,6 @@
 """Secrets: only their place and their key open them, and a value that was changed stays shut."""
 
+import json
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
@@ -114,6 +115,17 @@ def test_a_changed_seal_is_not_opened() -> None:
             secrets.unseal(owner, spoilt)
 
 
+@pytest.mark.parametrize("changed", [{"crit": 1}, {"crit": None}, {"crit": [[]]}, {"enc": []}])
+def test_a_seal_whose_header_says_what_cannot_be_is_not_opened(changed: dict[str, object]) -> None:
+    owner = a_sealing_key()
+    head, _, rest = secrets.seal(public(owner), "token").partition(".")
+    header = {**json.loads(urlsafe_b64decode(head + "=" * (-len(head) % 4))), **changed}
+    spoilt = urlsafe_b64encode(json.dumps(header).encode()).rstrip(b"=").decode()
+
+    with pytest.raises(UnreadableError):
+        secrets.unseal(owner, f"{spoilt}.{rest}")
+
+
 def test_an_own_token_names_its_subject_for_its_purpose_alone() -> None:
     token = secrets.own_token(OLD, purpose="status", subject="0198", lives_seconds=60)
 
@@ -149,7 +161,13 @@ def test_a_token_of_another_kind_is_not_read_as_an_own_one(header: dict[str, str
     assert secrets.read_own_token(bytes(64), token, purpose="status") is None
 
 
-@pytest.mark.parametrize("header", ["{}", "[]", "null", "1", '"x"', '{"alg":null}', '{"alg":["HS256"]}', "{", ""])
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("{}", "[]", "null", "1", '"x"', '{"alg":null}', '{"alg":["HS256"]}', "{", ""),
+        *('{"alg":"HS256","crit":1}', '{"alg":"HS256","crit":null}', '{"alg":"HS256","crit":[[]]}'),
+    ],
+)
 def test_what_is_no_token_at_all_is_nobodys(header: str) -> None:
     head = urlsafe_b64encode(header.encode()).rstrip(b"=").decode()
     for token in (head, f"{head}.e30.AAAA", f"{head}.e30.", f"{head}..", f"{head}.ä.ä", f"{head}.e30.AAAA.AAAA"):

@@ -132,6 +132,11 @@ def signed_with_rsa() -> str:
     return jwt.encode({"alg": "RS256", "typ": "at+jwt", "kid": "k1"}, claims(), RSAKey.generate_key(2048))
 
 
+def with_a_header(**header: object) -> str:
+    head = {"alg": "ES256", "typ": "at+jwt", "kid": "k1", **header}
+    return f"{base64url(json.dumps(head).encode())}.e30.AAAA"
+
+
 NOW = int(time.time())
 FORGERIES = {
     "without a signature": by_hand("none", lambda _: b""),
@@ -173,6 +178,9 @@ FORGERIES = {
     "a header that is text": "IngiCg.e30.AAAA",
     "a header without alg": "e30.e30.AAAA",
     "a header that is not UTF-8": "_w.e30.AAAA",
+    "a crit that is a number": with_a_header(crit=1),
+    "a crit that is null": with_a_header(crit=None),
+    "a crit that lists a list": with_a_header(crit=[[]]),
     "umlauts": "ä.ö.ü",
     "a sealed one": "a.b.c.d.e",
 }
