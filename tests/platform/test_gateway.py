@@ -84,6 +84,14 @@ def test_the_root_leads_to_the_reference_and_the_rest_to_nothing(gateway: Gatewa
     assert get(gateway, "/healthz").text == "ok"
 
 
+@pytest.mark.parametrize("behind", ["", "%0A", "%0D%0A", "%20", "%00", "%7F"])
+@pytest.mark.parametrize("page", ["metrics", "readyz", "healthz"])
+def test_the_pages_for_operators_are_not_there(gateway: Gateway, claims: Ports, page: str, behind: str) -> None:
+    with serving(claims.claim("approval")):
+        answer = get(gateway, f"/approval/{page}{behind}")
+    assert answer.status_code == 404
+
+
 def test_a_call_waits_for_a_service_that_is_on_its_way_up(gateway: Gateway, claims: Ports) -> None:
     answers: list[httpx.Response] = []
     caller = threading.Thread(target=lambda: answers.append(get(gateway, "/approval/v1/requests")))

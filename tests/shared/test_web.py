@@ -206,6 +206,16 @@ async def test_no_address_holds_what_no_text_holds(client: httpx.AsyncClient, pa
     problem(await client.get(path), 400, "malformed")
 
 
+@pytest.mark.parametrize("encoded", ["%01", "%09", "%0A", "%0D", "%1F", "%7F", "%C2%85"])
+@pytest.mark.parametrize("path", ["/v1/documents", "/metrics", "/v1/nothing"])
+async def test_no_address_ends_in_what_nobody_can_see(client: httpx.AsyncClient, path: str, encoded: str) -> None:
+    problem(await client.get(f"{path}{encoded}"), 400, "malformed")
+
+
+async def test_a_value_that_is_asked_for_may_have_two_lines(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/v1/documents?text=one%0Atwo")).status_code == 200
+
+
 @pytest.mark.parametrize(
     "path",
     [
