@@ -489,15 +489,24 @@ async def test_a_worker_ends_when_it_is_told_to_even_in_the_middle_of_a_statemen
             await someone_waits_for_a_lock(toy.database)
 
 
+async def add_receipts(tx: Transaction, *ages_days: int) -> None:
+    """Add rows of the outbox that were sent so many days ago."""
+    await tx.raw.executemany(
+        "INSERT INTO outbox (id, topic, key, scope_id, type, subject, time, traceparent, sending_order, recorded_at,"
+        " sent_at) VALUES ($1, 't', 'k', $1, 't', 's', now(), '', 1, now(), now() - $2::interval)",
+        [(new_id(), timedelta(days=days)) for days in ages_days],
+    )
+
+
+async def ages_of_receipts(tx: Transaction) -> list[int]:
+    """Return how many days ago what is still in the outbox was sent."""
+    rows = await tx.rows(select((func.now() - outbox.c.sent_at).label("age")).order_by(outbox.c.sent_at.desc()))
+    return [row.age.days for row in rows]
+
+
 async def test_what_has_served_its_time_is_cleaned_up_and_the_rest_is_kept(database: Database) -> None:
     async with database.begin() as tx:
-        for age in (timedelta(days=6), timedelta(days=8)):
-            await tx.raw.execute(
-                "INSERT INTO outbox (id, topic, key, scope_id, type, subject, time, traceparent, sending_order,"
-                " recorded_at, sent_at) VALUES ($1, 't', 'k', $1, 't', 's', now(), '', 1, now(), now() - $2::interval)",
-                new_id(),
-                age,
-            )
+        await add_receipts(tx, 6, 8)
         unsent = {"topic": "t", "key": "k", "type": "t", "subject": "s", "traceparent": "", "time": NOW}
         await tx.execute(insert(outbox).values(id=new_id(), scope_id=new_id(), **unsent))
         await tx.execute(
@@ -530,3 +539,38 @@ async def test_what_has_served_its_time_is_cleaned_up_and_the_rest_is_kept(datab
         kept = await tx.rows(select(parked.c.state).order_by(parked.c.state))
         assert [row.state for row in kept] == ["discarded", "parked"]
         assert [row.event_id for row in await tx.rows(select(inbox.c.event_id))] == ["young"]
+
+
+async def test_what_has_served_its_time_goes_in_slices_the_oldest_first(database: Database) -> None:
+    async with database.begin() as tx:
+        await add_receipts(tx, 9, 6, 12, 8, 5, 11, 10)
+        await tx.execute(
+            insert(inbox),
+            [{"consumer": "t", "event_id": name, "topic": "t"} for name in ("one", "two", "three", "young")],
+        )
+        old = update(inbox).where(inbox.c.event_id != "young")
+        await tx.execute(old.values(seen_at=func.now() - timedelta(days=396)))
+
+    counts, ages = [], []
+    for _ in range(3):
+        async with database.begin() as tx:
+            counts.append(await worker.clean_up(tx, at_once=2))
+            ages.append(await ages_of_receipts(tx))
+
+    assert ages == [[5, 6, 8, 9, 10], [5, 6, 8], [5, 6]]
+    assert counts == [4, 3, 0], "a slice that was not full was the last"
+    async with database.begin() as tx:
+        assert [row.event_id for row in await tx.rows(select(inbox.c.event_id))] == ["young"]
+
+
+async def test_what_is_to_be_sent_again_is_neither_cleaned_up_nor_waited_for(database: Database) -> None:
+    async with database.begin() as tx:
+        await add_receipts(tx, 8, 9)
+
+    async with database.begin() as held:
+        await held.execute(update(outbox).values(sent_at=None).where(outbox.c.sent_at < func.now() - timedelta(8.5)))
+        async with asyncio.timeout(5), database.begin() as tx:
+            await worker.clean_up(tx)
+
+    async with database.begin() as tx:
+        assert [row.sent_at for row in await tx.rows(select(outbox.c.sent_at))] == [None]
