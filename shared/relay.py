@@ -12,7 +12,7 @@ import asyncio
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -124,18 +124,24 @@ class Relay:
                 raise ConnectionError(f"not every partition is known yet: {counts}")
             telemetry.broker_reachable.set(1)
             order = await connection.fetchval("SELECT coalesce(max(sending_order), 0) FROM outbox")
-            await self._resend_what_the_log_lost(connection, consumer, counts, look_back=CUT_LOOKED_FOR_RECORDS)
+            lost_ids = await self._resend_what_the_log_lost(
+                connection, consumer, counts, look_back=CUT_LOOKED_FOR_RECORDS
+            )
             compared_at, looked_at = time.monotonic(), float("-inf")
             while True:
                 self._wake.clear()
                 if time.monotonic() - compared_at > COMPARE_SECONDS:
-                    await self._resend_what_the_log_lost(connection, consumer, counts, look_back=0)
+                    lost_ids |= await self._resend_what_the_log_lost(connection, consumer, counts, look_back=0)
                     compared_at, looked_at = time.monotonic(), float("-inf")
                 # What has its numbers goes before all that has none: a former leader left it, or it is to be
                 # sent again.
                 rows: Sequence[Row] = []
                 if time.monotonic() - looked_at > POLL_SECONDS:
                     rows = await _numbered(connection)
+                    if not rows and lost_ids:
+                        # What was lost has filled its place in the log, in whatever order: who had read some of it
+                        # goes on amid of that. Sent once more, all of it lies where everybody is still to read.
+                        rows, lost_ids = await _unsent_again(connection, lost_ids), set()
                     if not rows:
                         looked_at = time.monotonic()
                 if not rows:
@@ -203,12 +209,12 @@ class Relay:
 
     async def _resend_what_the_log_lost(
         self, connection: Any, consumer: AIOKafkaConsumer, counts: Mapping[str, int], *, look_back: int
-    ) -> None:
+    ) -> set[UUID]:
         """Mark as unsent what we have receipts for and the log has not, and all that came after it there.
 
         A log was cut where our receipts lie beyond its end, or where two of them name the same offset:
         it has grown again since. From the cut on everything is sent once more, so that what is new does
-        not stand before what is old; a compacted topic would keep the old for ever.
+        not stand before what is old; a compacted topic would keep the old for ever. Returns the ids.
         """
         ends = await consumer.end_offsets(
             [TopicPartition(name, number) for name, count in counts.items() for number in range(count)]
@@ -240,6 +246,7 @@ class Relay:
         if lost:
             log.warning("the log was cut short: sending again", record_count=len(lost))
         self._highest = {(place.topic, place.partition): end - 1 for place, end in ends.items()}
+        return {row["id"] for row in lost}
 
 
 async def _unless(lost: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
@@ -286,6 +293,14 @@ async def _numbered(connection: Any) -> list[Row]:
         BATCH,
     )
     return rows
+
+
+async def _unsent_again(connection: Any, ids: Collection[UUID]) -> list[Row]:
+    """Mark rows that were sent as unsent, and return the first of them."""
+    await connection.execute(
+        "UPDATE outbox SET sent_at = NULL, sent_partition = NULL, sent_offset = NULL WHERE id = ANY($1)", list(ids)
+    )
+    return await _numbered(connection)
 
 
 async def _number(connection: Any, order: int) -> tuple[list[Row], int]:
