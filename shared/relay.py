@@ -32,6 +32,7 @@ POLL_SECONDS = 0.5
 COMPARE_SECONDS = 10.0
 CUT_LOOKED_FOR_RECORDS = 10_000
 GRACE_SECONDS = 3.0
+SILENCE_SECONDS = 15.0
 _LEADER_CLASS = 0x1AC5
 _REST_SECONDS = (0.1, 2.0)
 _STEADY_SECONDS = 10.0
@@ -184,11 +185,16 @@ class Relay:
                     trouble.append(error)
                     return
                 receipts.append((row["id"], receipt.partition, receipt.offset))
+                telemetry.broker_reachable.set(1)
                 telemetry.events_sent.labels(row["topic"]).inc()
                 if not self._is_in_order(row["topic"], receipt.partition, receipt.offset):
                     trouble.append(LogCutError(row["topic"]))
 
-        await asyncio.gather(*(send_scope(mine) for mine in scopes.values()))
+        watching = asyncio.create_task(_watch(receipts), name="silence")
+        try:
+            await asyncio.gather(*(send_scope(mine) for mine in scopes.values()))
+        finally:
+            watching.cancel()
         await connection.execute(
             """
             UPDATE outbox SET sent_at = now(), sent_partition = r.partition, sent_offset = r.offset_
@@ -247,6 +253,18 @@ class Relay:
             log.warning("the log was cut short: sending again", record_count=len(lost))
         self._highest = {(place.topic, place.partition): end - 1 for place, end in ends.items()}
         return {row["id"] for row in lost}
+
+
+async def _watch(receipts: Sequence[Any]) -> None:
+    """Tell operators when nothing was acknowledged for a while: a send that gets no answer waits for one for ever."""
+    heard_count, is_silent = 0, False
+    while True:
+        await asyncio.sleep(SILENCE_SECONDS)
+        was_silent, is_silent = is_silent, len(receipts) == heard_count
+        heard_count = len(receipts)
+        if is_silent and not was_silent:
+            telemetry.broker_reachable.set(0)
+            log.warning("the broker does not answer")
 
 
 async def _unless(lost: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:

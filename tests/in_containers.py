@@ -32,6 +32,16 @@ class _InContainer:
             self._container.stop()
             self._container = None
 
+    def pause(self) -> None:
+        """Freeze it: connections stay open and nothing answers."""
+        assert self._container is not None
+        self._container.get_wrapped_container().pause()
+
+    def resume(self) -> None:
+        """Let go on what `pause` froze."""
+        assert self._container is not None
+        self._container.get_wrapped_container().unpause()
+
 
 class Postgres(_InContainer, postgres.Postgres):
     """PostgreSQL in a container, with the settings of the embedded one."""

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
+from prometheus_client import REGISTRY
 from sqlalchemy import func, select, update
 
 from shared import outbox, relay
@@ -15,6 +16,7 @@ from shared.contracts import approval, directory
 from shared.database import Database
 from shared.ids import new_id
 from shared.kafka import Kafka
+from shared.platform import kafka
 from shared.platform.stack import Stack
 from shared.relay import Relay
 from shared.tables import outbox as table
@@ -439,6 +441,42 @@ async def test_a_broker_that_cannot_be_reached_is_waited_for(stack: Stack, datab
     await asyncio.gather(task, return_exceptions=True)
 
     assert [said(record) for record in records] == [(1, 1)]
+
+
+async def test_a_broker_that_falls_silent_under_a_send_is_told_of_once_and_until_it_acknowledges_again(
+    stack: Stack,
+    database: Database,
+    log: Tail,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def is_reachable() -> bool:
+        return REGISTRY.get_sample_value("iacs_broker_reachable") == 1
+
+    monkeypatch.setattr(relay, "COMPARE_SECONDS", 3600.0)  # To ask for the log's end is to give up some time.
+    scope = new_id()
+    async with relaying(stack, database) as one:
+        await say(database, scope, 1)
+        await log.records(scope, expected_count=1)
+        await all_is_sent(database)
+        assert is_reachable()
+        monkeypatch.setattr(relay, "SILENCE_SECONDS", 0.2)
+        stack.kafka.pause()
+        try:
+            await say(database, scope, 2)
+            await until_true(lambda: not is_reachable())
+            assert one.is_leader, "the send still waits"
+            assert stack.kafka.port is not None
+            assert not await asyncio.to_thread(kafka.is_ready, stack.kafka.port)  # The silence goes on meanwhile.
+        finally:
+            stack.kafka.resume()
+        records = await log.records(scope, expected_count=2)
+        await until_true(is_reachable)
+        assert one.is_leader
+
+    assert [said(record) for record in in_order(records)] == [(1, 1), (2, 2)]
+    told = [line for line in caplog.records if "the broker does not answer" in line.getMessage()]
+    assert [line.levelname for line in told] == ["WARNING"]
 
 
 async def test_a_broker_that_tells_of_some_partitions_only_is_waited_for(
