@@ -37,7 +37,7 @@ def handlers() -> Handlers:
 
     @handle(directory.GrantRefused)
     async def refused(tx: Transaction, it: directory.GrantRefused) -> None:
-        await usecases.note_refusal(tx, it.request_id, it.round, it.reason)
+        await usecases.note_refusal(tx, it.request_id, it.round, it.reason, it.stage)
 
     @handle(directory.OrganizationClosed)
     async def organization_closed(tx: Transaction, it: directory.OrganizationClosed) -> None:

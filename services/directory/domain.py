@@ -218,8 +218,8 @@ class Evidence:
     """With all the person's present roles."""
     seats_taken: int
     """How many hold the role in the place."""
-    decider_had_authority: bool
-    """As of `decided_at`, on the directory's own history."""
+    undecided_stage: int | None = None
+    """The first stage that was approved by somebody without authority, as of then, on the directory's own history."""
     is_duplicate_organization: bool = False
     is_duplicate_practitioner: bool = False
     is_group_name_taken: bool = False
@@ -227,10 +227,10 @@ class Evidence:
     """Whether the organization has been suspended for so long that it has none any more."""
 
 
-def may_approve(community: Community, kind: Kind, places: Places, role: str, place_id: PlaceId) -> bool:
-    """Tell whether whoever holds `role` in `place_id` is one of those who give the last approval. Source: R6."""
-    last = kind.stages_on(places.resting.role if places.resting else None)[-1:]
-    queues = (rules.queue_of(community, decider, places) for stage in last for decider in stage.chain)
+def may_approve(community: Community, kind: Kind, places: Places, number: int, role: str, place_id: PlaceId) -> bool:
+    """Tell whether whoever holds `role` in `place_id` is one of those who approve stage `number`. Source: R6."""
+    stage = kind.stages_on(places.resting.role if places.resting else None)[number - 1 : number]
+    queues = (rules.queue_of(community, decider, places) for one in stage for decider in one.chain)
     return any(queue.may_approve and (queue.role, queue.place_id) == (role, place_id) for queue in queues)
 
 
@@ -240,7 +240,7 @@ def refusal_of_grant(community: Community, kind: Kind, place_id: UUID, scope_id:
     The order is part of the promise: authority first, since without it nothing was decided.
     Source: R6.
     """
-    if not found.decider_had_authority:
+    if found.undecided_stage is not None:
         return "approver_lost_authority"
     unmet = rules.unmet_precondition(community, kind, found.surroundings, is_filed=True)
     if unmet is None and kind.effect == "grant_entitlement" and found.entitlements_have_ended:

@@ -30,6 +30,15 @@ class Capacity(Record):
     place_id: PlaceId
 
 
+class EarlierApproval(Record):
+    """An approval that led up to the last one: of a stage before, or a vote before in the last stage."""
+
+    stage: int = Field(ge=1)
+    decided_by: PersonId
+    capacity: Capacity
+    decided_at: Moment
+
+
 class RequestEvent(Event):
     """What every event about a request names."""
 
@@ -112,6 +121,9 @@ class RequestApproved(RequestEvent):
     decided_by: PersonId
     capacity: Capacity
     decided_at: Moment
+    earlier: tuple[EarlierApproval, ...] = Field(
+        default=(), description="What led up to it where there are several stages or votes, in order"
+    )
 
 
 class RequestDenied(RequestEvent):

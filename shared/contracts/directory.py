@@ -217,6 +217,9 @@ class GrantRefused(Event):
     round: int
     scope_id: ScopeId
     reason: Code
+    stage: int | None = Field(
+        default=None, description="With approver_lost_authority: the first stage whose approver had no authority"
+    )
     refused_at: Moment
 
 

@@ -231,11 +231,18 @@ class Desk:
         )
         await self.hear(record(applied, request_id, it.scope_id))
 
-    async def refuse(self, request_id: RequestId, reason: str = "cardinality_reached", round_: int = 1) -> None:
+    async def refuse(
+        self, request_id: RequestId, reason: str = "cardinality_reached", round_: int = 1, stage: int | None = None
+    ) -> None:
         """Let the directory say that it could not grant a request."""
         it = await self.request(request_id)
         refused = directory.GrantRefused(
-            request_id=request_id, round=round_, scope_id=it.scope_id, reason=reason, refused_at=builders.NOON
+            request_id=request_id,
+            round=round_,
+            scope_id=it.scope_id,
+            reason=reason,
+            stage=stage,
+            refused_at=builders.NOON,
         )
         await self.hear(record(refused, request_id, it.scope_id))
 

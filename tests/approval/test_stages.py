@@ -80,6 +80,40 @@ async def test_an_end_users_application_is_decided_by_an_administrator_and_then_
     assert (approved.application, approved.stage, approved.decided_by) == ("CLAIM_STATUS", 2, official)
 
 
+async def test_an_approval_names_those_that_led_up_to_it_and_a_stage_without_authority_opens_again(desk: Desk) -> None:
+    place, request_id, administrator, official = await of_end_user(desk)
+    await desk.decide(request_id, administrator)
+    await desk.decide(request_id, official)
+    (approved,) = await desk.announced(approval.RequestApproved, request_id)
+    (earlier,) = approved.earlier
+    assert (earlier.stage, earlier.decided_by, earlier.capacity.role) == (1, administrator, ADMINISTRATOR)
+    assert earlier.capacity.place_id == place.group_id
+
+    other = await desk.holder(ADMINISTRATOR, place.group_id, place.id)
+    await desk.refuse(request_id, "approver_lost_authority", stage=1)
+    row = await desk.request(request_id)
+    assert (row.state, row.stage, row.round) == ("pending", 1, 2)
+    assert await desk.open_queues(request_id) == [ADMINISTRATOR]
+    assert (await desk.named(request_id))[-1] == sorted([administrator, other])
+    await desk.decide(request_id, other)
+    assert await desk.open_queues(request_id) == [BACKUP, SECURITY_OFFICIAL]
+    await desk.decide(request_id, official)
+    approved = (await desk.announced(approval.RequestApproved, request_id))[-1]
+    assert (approved.round, [one.decided_by for one in approved.earlier]) == (2, [other])
+
+
+async def test_what_opens_again_in_its_last_stage_keeps_what_led_up_to_that(desk: Desk) -> None:
+    place, request_id, administrator, official = await of_end_user(desk)
+    backup = await desk.holder(BACKUP, place.id)
+    await desk.decide(request_id, administrator)
+    await desk.decide(request_id, official)
+    await desk.refuse(request_id, "approver_lost_authority", stage=2)
+    assert await desk.open_queues(request_id) == [BACKUP, SECURITY_OFFICIAL]
+    await desk.decide(request_id, backup)
+    approved = (await desk.announced(approval.RequestApproved, request_id))[-1]
+    assert (approved.round, [one.decided_by for one in approved.earlier]) == (2, [administrator])
+
+
 async def test_an_administrators_application_is_decided_by_an_official_alone(desk: Desk) -> None:
     place = await desk.place()
     official = await desk.holder(SECURITY_OFFICIAL, place.id)

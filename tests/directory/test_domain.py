@@ -24,7 +24,7 @@ def around(**changes: Any) -> Surroundings:
 
 # In the order of the promise: what is found, and the answer.
 FOUND: list[tuple[dict[str, Any], str]] = [
-    ({"decider_had_authority": False}, "approver_lost_authority"),
+    ({"undecided_stage": 1}, "approver_lost_authority"),
     ({"organization_status": "closed"}, "organization_not_listed"),
     ({"is_duplicate_organization": True}, "duplicate_organization"),
     ({"is_duplicate_practitioner": True}, "duplicate_practitioner"),
@@ -39,7 +39,7 @@ def refusal(**changes: Any) -> str | None:
     kind = COMMUNITY.kind("create_provider_group")
     assert kind is not None
     of_place = {name: changes.pop(name) for name in ("organization_status", "holdings") if name in changes}
-    whole: dict[str, Any] = {"surroundings": around(**of_place), "seats_taken": 0, "decider_had_authority": True}
+    whole: dict[str, Any] = {"surroundings": around(**of_place), "seats_taken": 0}
     return domain.refusal_of_grant(COMMUNITY, kind, GROUP, SCOPE, Evidence(**(whole | changes)))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from services.directory import domain, tables, usecases
 from shared.contracts import approval, directory, registration
-from shared.ids import assignment_id
+from shared.ids import PersonId, assignment_id
 from shared.tables import audit, outbox
 from shared.testing.records import record_of
 from shared.testing.waiting import someone_waits_for_a_lock
@@ -23,6 +23,7 @@ from tests.directory.builders import (
     TIN,
     a_dossier,
     about,
+    an_access,
     an_organization,
     new_person,
 )
@@ -291,6 +292,34 @@ async def refused(desk: Desk, it: Dossier, *approver: Any, **more: Any) -> str:
     assert (case.outcome, case.approval, case.dossier is None) == ("refused", None, False)
     ((_, reason),) = await desk.refusals(it)
     return reason
+
+
+async def test_authority_is_judged_in_each_stage_that_led_up_to_the_approval(desk: Desk) -> None:
+    organization = await desk.organization()
+    official = organization.applicant.person_id
+    group = await desk.group(organization)
+    administrator = group.applicant.person_id
+    user = await desk.joined(organization, group)
+
+    def approved_after(it: Dossier, role: str, decided_by: PersonId) -> approval.RequestApproved:
+        held = approval.Capacity(role=role, place_kind="group", place_id=group.place_id)
+        first = approval.EarlierApproval(stage=1, decided_by=decided_by, capacity=held, decided_at=desk.now)
+        return desk.approved(it, official, SECURITY_OFFICIAL, earlier=(first,))
+
+    it = an_access(user)
+    await desk.keep(it)
+    await desk.keep(approved_after(it, "USER_GROUP_ADMINISTRATOR", administrator))
+    assert (await desk.case(it)).outcome == "applied"
+
+    wrong_role, late = an_access(user, "PS_AND_R"), an_access(user)
+    await desk.keep(wrong_role)
+    await desk.keep(approved_after(wrong_role, "END_USER", user.applicant.person_id))
+    await desk.end_role(group)
+    desk.wait(timedelta(minutes=1))
+    await desk.keep(late)
+    await desk.keep(approved_after(late, "USER_GROUP_ADMINISTRATOR", administrator))
+    told = {it.request_id: (it.reason, it.stage) for it in await desk.announced(directory.GrantRefused)}
+    assert told == {it.request_id: ("approver_lost_authority", 1) for it in (wrong_role, late)}
 
 
 async def test_authority_is_judged_as_of_the_decision(desk: Desk) -> None:

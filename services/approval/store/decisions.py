@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import select
+from sqlalchemy import and_, func, or_, select
 
 from services.approval import domain
 from services.approval.domain import State
@@ -241,6 +241,43 @@ async def find_prior(tx: Transaction, approver_id: PersonId, key: str) -> Prior 
         )
     )
     return Prior(row.body_sha256, row.answer) if row else None
+
+
+async def list_earlier_approvals(
+    tx: Transaction, request_id: RequestId, stage: int, round_: int, decided_by: PersonId
+) -> list[Any]:
+    """Return the approvals that led up to `decided_by`'s in this stage and round, in order.
+
+    Of a stage that was opened again those of its last round count; what a concern was about is no stage.
+    """
+    of_stage = decision.alias()
+    last_round = (
+        select(func.max(of_stage.c.round))
+        .where(
+            of_stage.c.request_id == decision.c.request_id,
+            of_stage.c.stage == decision.c.stage,
+            of_stage.c.verdict == "approve",
+        )
+        .scalar_subquery()
+    )
+    return list(
+        await tx.rows(
+            select(decision)
+            .where(
+                decision.c.request_id == request_id,
+                decision.c.verdict == "approve",
+                or_(
+                    and_(decision.c.stage.between(1, stage - 1), decision.c.round == last_round),
+                    and_(
+                        decision.c.stage == stage,
+                        decision.c.round == round_,
+                        decision.c.approver_id != decided_by,
+                    ),
+                ),
+            )
+            .order_by(decision.c.stage, decision.c.decided_at)
+        )
+    )
 
 
 async def load_approval(tx: Transaction, request_id: RequestId) -> Any:

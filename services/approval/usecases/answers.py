@@ -28,11 +28,14 @@ async def note_grant(tx: Transaction, request_id: RequestId, round_: int) -> Non
     audit.record(tx, actor="directory", act="grant", subject=request_id, scope=request.scope_id, round=round_)
 
 
-async def note_refusal(tx: Transaction, request_id: RequestId, round_: int, reason: str) -> None:
+async def note_refusal(
+    tx: Transaction, request_id: RequestId, round_: int, reason: str, stage: int | None = None
+) -> None:
     """The directory could not grant it: decide again, or the help desk finds out what to do.
 
-    An approver who had lost authority decided nothing, so the same stage is open again. Anything
-    else goes to the help desk, which may have it announced again, or close it. Source: domain 5.
+    An approver who had lost authority decided nothing, so their stage is open again, and those after it follow
+    anew: `stage`, or the last. Anything else goes to the help desk, which may have it announced again, or close it.
+    Source: domain 5.
     """
     request = await store.lock_request(tx, request_id)
     if request is None or request.round != round_ or not (request.state is State.APPROVED or request.is_unanswered):
@@ -43,18 +46,23 @@ async def note_refusal(tx: Transaction, request_id: RequestId, round_: int, reas
     if reason == "approver_lost_authority" and await store.is_closed(tx, request_id):
         await stages.close(tx, request, "scope_closed")  # Its place ended while it was approved.
     elif reason == "approver_lost_authority":
-        await _reopen(tx, request, reason)
+        await _reopen(tx, request, reason, stage or request.stage)
     else:
         await stages.hand_to_help_desk(tx, request, reason)
 
 
-async def _reopen(tx: Transaction, request: domain.Request, reason: str) -> None:
+async def _reopen(tx: Transaction, request: domain.Request, reason: str, number: int) -> None:
     community, kind = await rules_of(tx, request)
+    await stages.take_from_help_desk(tx, request, community, kind)
+    if number != request.stage:
+        await store.close_queues(tx, request.id)
+        request = await store.save_request(
+            tx, request.id, stage=number, steps_added=0, has_next_step=True, absent_since=None
+        )
     stage = domain.stage_of(kind, request)
     assert stage is not None, "only a stage is approved"
     expires_at = domain.stage_expires_at(stage, request.steps_added, tx.now)
     await store.set_timer(tx, request.id, "expire", expires_at)
-    await stages.take_from_help_desk(tx, request, community, kind)
     request = await stages.decide_again(tx, request, why=reason, expires_at=expires_at, since_at=tx.now)
     await stages.start_clock(tx, request, community, kind)
 

@@ -132,19 +132,41 @@ async def _say_decision(tx: Transaction, request: domain.Request, made: domain.D
         event = said.RequestApproved(
             **told,
             decided_by=first.approver_id,
-            capacity=said.Capacity(role=first.role, place_kind=first.place_kind, place_id=first.place_id),
+            capacity=_capacity(first),
             decided_at=first.decided_at,
+            earlier=await _earlier(tx, request.id, first.stage, first.round, first.approver_id),
         )
     elif made.state is State.APPROVED:
-        event = said.RequestApproved(**told, decided_by=made.by, capacity=_capacity(made.capacity), decided_at=made.at)
+        event = said.RequestApproved(
+            **told,
+            decided_by=made.by,
+            capacity=_capacity(made.capacity),
+            decided_at=made.at,
+            # What was decided at once by one person, as nearly everything is, is not asked about.
+            earlier=await _earlier(tx, request.id, request.stage, request.round, made.by)
+            if request.stage > 1 or request.voter_ids
+            else (),
+        )
     else:
         return None
     event_id: UUID = say(tx, request, event)
     return event_id if made.state is State.APPROVED else None
 
 
-def _capacity(queue: domain.Queue) -> said.Capacity:
-    return said.Capacity(role=queue.role, place_kind=queue.place_kind, place_id=queue.place_id)
+async def _earlier(
+    tx: Transaction, request_id: RequestId, stage: int, round_: int, decided_by: PersonId
+) -> tuple[said.EarlierApproval, ...]:
+    return tuple(
+        said.EarlierApproval(
+            stage=one.stage, decided_by=one.approver_id, capacity=_capacity(one), decided_at=one.decided_at
+        )
+        for one in await store.list_earlier_approvals(tx, request_id, stage, round_, decided_by)
+    )
+
+
+def _capacity(held: Any) -> said.Capacity:
+    """Return the capacity of a queue, or of a decision's row."""
+    return said.Capacity(role=held.role, place_kind=held.place_kind, place_id=held.place_id)
 
 
 async def _hand_back(

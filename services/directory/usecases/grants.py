@@ -148,6 +148,7 @@ async def _grant_or_keep(
             round=approved.round,
             scope_id=dossier.scope_id,
             reason=reason,
+            stage=found.undecided_stage,
             refused_at=tx.now,
         ),
     )
@@ -185,7 +186,7 @@ async def _evidence(
             resting=resting,
         ),
         seats_taken=await store.count_seats(tx, kind.role, dossier.place_id),
-        decider_had_authority=await _had_authority(tx, community, kind, dossier, approved),
+        undecided_stage=await _undecided_stage(tx, community, kind, dossier, approved),
         is_duplicate_organization=(
             dossier.organization is not None and await store.is_listed_twice(tx, dossier.organization.duplicate_key)
         ),
@@ -202,22 +203,31 @@ async def _evidence(
     )
 
 
-async def _had_authority(
+async def _undecided_stage(
     tx: Transaction,
     community: Community,
     kind: Kind,
     dossier: registration.RequestSubmitted,
     approved: approval.RequestApproved,
-) -> bool:
-    """Tell whether the decider held, on our own history, a role that decides this very request. Source: R6."""
-    capacity, rests_on = approved.capacity, dossier.rests_on
+) -> int | None:
+    """Return the first stage one of whose approvers held, on our own history, no role that decides it. Source: R6."""
+    rests_on = dossier.rests_on
     resting = Resting(rests_on.role, rests_on.place_kind, rests_on.place_id) if rests_on else None
     places = Places(dossier.scope_id, dossier.place_kind, dossier.place_id, resting)
-    return (
-        approved.decided_by != dossier.applicant.person_id
-        and domain.may_approve(community, kind, places, capacity.role, capacity.place_id)
-        and await store.had_role(tx, approved.decided_by, capacity.role, capacity.place_id, approved.decided_at)
-    )
+    last = len(kind.stages_on(resting.role if resting else None))
+    approvals: list[tuple[int, approval.EarlierApproval | approval.RequestApproved]] = [
+        *((earlier.stage, earlier) for earlier in approved.earlier),
+        (last, approved),
+    ]
+    for number, one in approvals:
+        role, place_id = one.capacity.role, one.capacity.place_id
+        if not (
+            one.decided_by != dossier.applicant.person_id
+            and domain.may_approve(community, kind, places, number, role, place_id)
+            and await store.had_role(tx, one.decided_by, role, place_id, one.decided_at)
+        ):
+            return number
+    return None
 
 
 async def _grant_role(
