@@ -34,6 +34,8 @@ _DATABASE_TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Inte
 BATCH = 500
 POLL_MILLISECONDS = 200
 MAX_POLL_INTERVAL_SECONDS = 60
+ANSWER_SECONDS = 20
+"""How long the client may take to answer: a hundred times what it is asked to wait for records."""
 INBOX_KEPT = text("interval '395 days'")
 """The longest retention of an event topic, and 30 days."""
 CLEANED_AT_ONCE = 10_000
@@ -288,12 +290,11 @@ async def _answer(asked: Awaitable[A]) -> A:
 
     A client whose own task has died (on a transport that was closed under it, say) raises that task's error from each
     call from then on: whoever took it for a record's would set aside every record that follows. And one that waits
-    inside for a coordinator or an assignment which never comes answers never: it gets as long as the group waits for a
-    member that does not poll, and is replaced. Whoever is told to end does so, also when the client answers at that
-    very moment and takes the word for its own.
+    inside for a coordinator or an assignment which never comes answers never: it is replaced. Whoever is told to end
+    does so, also when the client answers at that very moment and takes the word for its own.
     """
     try:
-        async with asyncio.timeout(MAX_POLL_INTERVAL_SECONDS):
+        async with asyncio.timeout(ANSWER_SECONDS):
             return await asked
     except (KafkaError, UnicodeDecodeError):
         raise

@@ -331,7 +331,7 @@ async def test_a_client_that_never_answers_is_replaced(toy: Toy, monkeypatch: py
     await toy.send(first)
     async with toy.working() as one:
         await toy.heard(id_of(first))
-        monkeypatch.setattr(worker, "MAX_POLL_INTERVAL_SECONDS", 1)
+        monkeypatch.setattr(worker, "ANSWER_SECONDS", 1)
         stuck = one._consumer
 
         async def wait_for_ever(*_: object, **__: object) -> None:
@@ -340,7 +340,7 @@ async def test_a_client_that_never_answers_is_replaced(toy: Toy, monkeypatch: py
         monkeypatch.setattr(stuck, asked, wait_for_ever)
         await toy.send(second)
         await until_true(lambda: one._consumer not in (None, stuck))
-        monkeypatch.setattr(worker, "MAX_POLL_INTERVAL_SECONDS", 60)
+        monkeypatch.setattr(worker, "ANSWER_SECONDS", 20)
         await toy.heard(id_of(second))
 
     assert await toy.effects() == [id_of(first), id_of(second)]
