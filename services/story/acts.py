@@ -175,7 +175,8 @@ class Acts:
 
         def choose() -> None:
             page = self.http.get(path)
-            self.tell.expect(page.status_code == 200 and person.user_id in page.text, "the page does not open")
+            self.tell.expect(page.status_code == 200, "the page does not open")
+            self.tell.expect(person.user_id not in page.text, "the page tells what only the other mail says")
             answer = self.http.post(path, data={"password": person.password})
             self.tell.expect(answer.status_code == 303, f"the password is not taken: {answer.status_code}")
 

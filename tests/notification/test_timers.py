@@ -289,12 +289,12 @@ async def test_a_worker_killed_between_acceptance_and_record_leads_to_the_same_m
     worker = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.notification.killed", stdin=asyncio.subprocess.PIPE
     )
-    told = {"dsn": db.dsn, "port": mails.address.port, "seal_key": builders.SEAL_KEY, "lease_seconds": 1}
+    told = {"dsn": db.dsn, "port": mails.address.port, "seal_key": builders.SEAL_KEY, "lease_seconds": 4}
     await worker.communicate(json.dumps(told).encode())
     assert worker.returncode == -signal.SIGKILL
     assert (await row_of(db)).state == "sending"
     post = sender(db, mails.address)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while (await row_of(db)).state != "sent":  # Once the killed worker's lease has ended.
             await post.work()
     sent, repeated = mails.received
