@@ -166,6 +166,15 @@ def test_access_is_told_once_though_an_approval_that_was_announced_again_is_answ
     assert domain.consequences(again, {("granted_new_person", "1")}).notices == ()
 
 
+@pytest.mark.parametrize(
+    ("cause", "why"),
+    [("left", "You gave it up."), ("lapsed", "Nobody has kept your organization"), ("revoked", "has removed it")],
+)
+def test_who_keeps_the_role_hears_why_the_application_ended_and_not_why_a_role_would(cause: str, why: str) -> None:
+    assert why in texts.application_ended(cause)[0]
+    assert texts.application_ended(cause) != texts.ended(cause)
+
+
 def test_a_failed_mail_is_told_to_the_help_desk_once_and_never_about_its_own() -> None:
     [notice] = domain.consequences(awaited(a_turn(), PersonId(new_id()))).notices
     [told] = domain.undelivered(notice, why="refused", status=550)

@@ -18,6 +18,14 @@ def words_of(text: str) -> list[str]:
     return re.sub(r"[^\w&<>:/.@-]+", " ", text).casefold().split()
 
 
+def used_by(template: str) -> set[str]:
+    """Return which of the values a template takes, itself and through those that it extends."""
+    source = mails.parse((TEMPLATES.parent / template).read_text())
+    extended = [name for name in meta.find_referenced_templates(source) if name and not name.startswith("mail/base.")]
+    mine = meta.find_undeclared_variables(source) & VALUES.keys()
+    return mine.union(*(used_by(name) for name in extended))
+
+
 def test_every_notice_has_both_forms() -> None:
     assert sorted(path.stem for path in TEMPLATES.glob("*.txt") if path.stem != "base") == NOTICES
 
@@ -25,8 +33,7 @@ def test_every_notice_has_both_forms() -> None:
 @every_notice
 @every_form
 def test_a_notice_takes_exactly_what_its_header_names(notice: str, form: str) -> None:
-    source = (TEMPLATES / f"{notice}.{form}").read_text()
-    used = meta.find_undeclared_variables(mails.parse(source)) & VALUES.keys()
+    used = used_by(f"mail/{notice}.{form}")
     assert used == documented(notice, form)
     for name in used:
         values = {one: VALUES[one] for one in used - {name}}
