@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import httpx
 from rich.console import Console
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.03
 _FIRST = ("Ada", "Ben", "Carla", "David", "Elena", "Farid", "Grace", "Hugo", "Irene", "Jonas", "Kira", "Liam")
 _LAST = ("Abbott", "Baker", "Castillo", "Dorsey", "Eriksen", "Foster", "Garcia", "Holt", "Ibarra", "Jensen")

@@ -9,7 +9,7 @@ from shared.database import Database
 T = TypeVar("T")
 
 
-async def until(ask: Callable[[], Awaitable[T]], *, within_seconds: float = 15) -> T:
+async def until(ask: Callable[[], Awaitable[T]], *, within_seconds: float = 60) -> T:
     """Return the first answer of `ask` that is true. Raises TimeoutError."""
     async with asyncio.timeout(within_seconds):
         while not (answer := await ask()):  # noqa: ASYNC110 - it happens in another process.
@@ -17,7 +17,7 @@ async def until(ask: Callable[[], Awaitable[T]], *, within_seconds: float = 15) 
     return answer
 
 
-async def until_true(holds: Callable[[], bool], *, within_seconds: float = 15) -> None:
+async def until_true(holds: Callable[[], bool], *, within_seconds: float = 60) -> None:
     """Return when `holds` says so. Raises TimeoutError."""
 
     async def ask() -> bool:

@@ -24,7 +24,7 @@ async def _race(dsn: str, approver_id: PersonId, request_ids: list[UUID], start:
     answers = []
     for number, request_id in enumerate(request_ids):
         order = Order(Verdict.APPROVE if number % 2 else Verdict.DENY, None if number % 2 else "not_needed", 1)
-        start.wait(timeout=30)
+        start.wait(timeout=60)
         try:
             async with db.begin() as tx:
                 made = await usecases.decide_request(

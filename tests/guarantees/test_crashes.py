@@ -75,7 +75,7 @@ def test_with_kafka_stopped_for_twenty_seconds_calls_are_answered_and_all_arrive
     finally:
         product.resume("kafka")
 
-    assert slowest < 2, "an API waited for Kafka"
+    assert slowest < 5, "an API waited for Kafka"
     for wish in filed:
         crowd.prove(wish)
         crowd.approve(wish)

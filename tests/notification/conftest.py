@@ -62,7 +62,7 @@ class MailServer:
     def behave(self, *words: str) -> None:
         self._script = list(words)
 
-    async def arrival(self, count: int = 1, within_seconds: float = 5) -> None:
+    async def arrival(self, count: int = 1, within_seconds: float = 60) -> None:
         """Return when so many mails have come in all."""
         async with asyncio.timeout(within_seconds):
             while len(self.received) < count:  # noqa: ASYNC110 - the server lives in another thread.

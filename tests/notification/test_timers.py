@@ -294,7 +294,7 @@ async def test_a_worker_killed_between_acceptance_and_record_leads_to_the_same_m
     assert worker.returncode == -signal.SIGKILL
     assert (await row_of(db)).state == "sending"
     post = sender(db, mails.address)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await row_of(db)).state != "sent":  # Once the killed worker's lease has ended.
             await post.work()
     sent, repeated = mails.received

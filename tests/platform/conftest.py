@@ -80,7 +80,7 @@ def processes_in(folder: Path) -> list[str]:
 
 def once_logged(log: Path, text: str) -> str:
     """Return the log once it says `text`: its watcher copies it there a moment after the process said it."""
-    ends_at = time.monotonic() + 10
+    ends_at = time.monotonic() + 60
     while text not in (said := log.read_text() if log.exists() else ""):
         assert time.monotonic() < ends_at, f"{text!r} never came; the log says:\n{said}"
         time.sleep(0.01)

@@ -44,9 +44,9 @@ def test_a_mailbox_of_thousands_of_mails_opens_at_once(tmp_path: Path) -> None:
         copy = kept.read_bytes().replace(b"Reader0000", b"Reader%04d" % number)
         (tmp_path / f"{number:020d}-00000000.eml").write_bytes(copy)
 
-    began = time.perf_counter()
+    began = time.process_time()
     (found,) = Mailbox(tmp_path).newest_first(to="reader1234@people.example")
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2  # Of a processor: others may be at work here, too.
     assert found.to == ["Reader1234@people.example"]
 
 

@@ -16,7 +16,7 @@ lock = state.Lock(pathlib.Path(sys.argv[1]))
 lock.take()
 lock.write("it is me")
 print("held", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -47,7 +47,7 @@ def test_a_lock_is_free_as_soon_as_its_holder_was_killed(tmp_path: Path) -> None
         assert path.read_text() == "it is me"
         holder.kill()
 
-    lock.take(patience_seconds=1)
+    lock.take(patience_seconds=60)
     assert state.Lock(path).is_taken
     lock.release()
     assert not state.Lock(path).is_taken

@@ -73,7 +73,7 @@ def product(folder: Path, stand_ins: Path) -> Iterator[Product]:
     product.origin()
     yield product
     supervisor.down(folder)
-    product.process.wait(10)
+    product.process.wait(60)
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_killed_owner_leaves_nothing_and_the_next_up_finds_its_data(
     first = start(fresh)
     origin = first.origin()
     first.process.kill()
-    first.process.wait(10)
+    first.process.wait(60)
     # The owner's file still names it: stale, as its lock tells.
     assert (fresh / "owner").read_text().startswith(f"{first.process.pid} ")
     assert supervisor.status(fresh) == {

@@ -13,9 +13,9 @@ from shared.platform import state, watcher
 from tests.platform.conftest import once_logged
 
 STUBBORN = (
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
 )
-SLEEPER = "import time; time.sleep(60)"
+SLEEPER = "import time; time.sleep(600)"
 
 
 def watch(
@@ -41,7 +41,7 @@ def close_life_line(started: subprocess.Popen[bytes]) -> None:
 def test_the_process_ends_when_the_life_line_closes() -> None:
     started, process = watch(SLEEPER)
     close_life_line(started)
-    assert started.wait(10) == 256 - signal.SIGTERM
+    assert started.wait(60) == 256 - signal.SIGTERM
     assert not process.is_running()
 
 
@@ -50,7 +50,7 @@ def test_a_process_that_will_not_end_is_killed_after_its_grace(tmp_path: Path) -
     started, process = watch(STUBBORN, "--grace", "0.3", "--log", str(log))
     once_logged(log, "deaf")
     close_life_line(started)
-    assert started.wait(10) == 256 - signal.SIGKILL
+    assert started.wait(60) == 256 - signal.SIGKILL
     assert not process.is_running()
 
 
@@ -58,7 +58,7 @@ def test_a_paused_process_ends_too() -> None:
     started, process = watch(SLEEPER)
     process.suspend()
     close_life_line(started)
-    assert started.wait(10) == 256 - signal.SIGTERM
+    assert started.wait(60) == 256 - signal.SIGTERM
 
 
 def test_a_ctrl_c_in_the_terminal_is_left_to_the_owner() -> None:
@@ -69,22 +69,22 @@ def test_a_ctrl_c_in_the_terminal_is_left_to_the_owner() -> None:
         started.wait(0.3)
     assert process.is_running()
     close_life_line(started)
-    started.wait(10)
+    started.wait(60)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
 def test_a_killed_watcher_takes_the_process_along() -> None:
     started, process = watch(SLEEPER)
     started.kill()
-    started.wait(10)
-    process.wait(10)
+    started.wait(60)
+    process.wait(60)
     assert not process.is_running()
     close_life_line(started)
 
 
 def test_the_exit_status_is_the_processs() -> None:
     started, _ = watch("raise SystemExit(7)")
-    assert started.wait(10) == 7
+    assert started.wait(60) == 7
     close_life_line(started)
 
 
@@ -95,10 +95,10 @@ def test_a_lock_that_is_passed_on_is_held_as_long_as_anything_lives(tmp_path: Pa
     child = f"subprocess.Popen([sys.executable, '-c', {SLEEPER!r}], close_fds=False)"
     first, _ = watch(f"import subprocess, sys; print({child}.pid)", "--log", str(tmp_path / "log"), lock=lock)
     lock.release()
-    assert first.wait(10) == 0
+    assert first.wait(60) == 0
     assert lock.is_taken
     psutil.Process(int((tmp_path / "log").read_text())).kill()
-    lock.take(patience_seconds=5)
+    lock.take(patience_seconds=60)
     lock.release()
     close_life_line(first)
 
@@ -107,7 +107,7 @@ def test_the_log_is_begun_anew_before_it_grows_without_end(tmp_path: Path) -> No
     log = tmp_path / "log"
     line_count = 2 * watcher.LOG_BYTES_MAX // 100 + 1
     started, _ = watch(f"for number in range({line_count}): print(f'{{number:099d}}')", "--log", str(log))
-    assert started.wait(30) == 0
+    assert started.wait(60) == 0
     close_life_line(started)
 
     older = Path(f"{log}.1")
@@ -121,5 +121,5 @@ def test_a_watcher_costs_less_than_ten_megabytes() -> None:
     started, process = watch(SLEEPER)
     assert psutil.Process(started.pid).memory_full_info().pss < 10_000_000
     close_life_line(started)
-    started.wait(10)
+    started.wait(60)
     assert not process.is_running()

@@ -92,7 +92,7 @@ async def test_a_second_sealer_leaves_the_work_to_the_first(database: Database) 
 
     async with database.begin() as first:  # Has numbered the rows but not committed ...
         assert await audit.seal(first) == 2
-        assert await asyncio.wait_for(seal(database), 10) == 0  # ... when the second comes.
+        assert await asyncio.wait_for(seal(database), 60) == 0  # ... when the second comes.
     await act(database, "c")
     await asyncio.gather(*(seal(database) for _ in range(5)))
     await seal(database)

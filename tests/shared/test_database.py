@@ -166,7 +166,7 @@ async def test_closing_gives_every_connection_back(databases: Databases) -> None
     await listener.add_listener(WAKE_CHANNEL, lambda *_: woken.set())
     async with database.begin() as tx:
         await say_something(tx)
-    await asyncio.wait_for(woken.wait(), 10)
+    await asyncio.wait_for(woken.wait(), 60)
     await listener.close()
 
     await database.close()
@@ -182,7 +182,7 @@ async def test_the_relay_is_woken_after_a_commit_that_leaves_it_work(database: D
     async with database.begin() as tx:
         await say_something(tx)
 
-    await asyncio.wait_for(woken.wait(), 10)
+    await asyncio.wait_for(woken.wait(), 60)
     await listener.close()
 
 
@@ -192,7 +192,7 @@ async def test_the_wake_up_outlives_its_own_connection(database: Database) -> No
     await listener.add_listener(WAKE_CHANNEL, lambda *_: woken.set())
     async with database.begin() as tx:
         await say_something(tx)
-    await asyncio.wait_for(woken.wait(), 10)
+    await asyncio.wait_for(woken.wait(), 60)
     await listener.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
         " AND query LIKE 'NOTIFY%'"

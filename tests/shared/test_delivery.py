@@ -254,7 +254,7 @@ POISON = {
 async def test_poison_is_parked_once_and_its_neighbours_are_done(toy: Toy, what: str) -> None:
     before, poison, after = an_event(), POISON[what], an_event()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await toy.hear(before, poison, after)
         await toy.hear(poison, after)
 
@@ -370,7 +370,7 @@ async def test_a_value_that_no_column_holds_is_parked_like_any_other_fault(toy: 
         await toy.note(tx, it.request_id, 10**30)
 
     toy.break_on[subject_of(bad)] = beyond_bigint
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await toy.hear(bad, after)
 
     assert await toy.states(bad) == ["parked"]

@@ -69,7 +69,7 @@ class Toy:
 
     @asynccontextmanager
     async def working(
-        self, *chores: Chore | Errand, servers: str | None = None, within_seconds: float = 20
+        self, *chores: Chore | Errand, servers: str | None = None, within_seconds: float = 60
     ) -> AsyncIterator[Worker]:
         """A worker, for as long as the block lasts. It must end when it is told to."""
         one = Worker(
@@ -110,7 +110,7 @@ class Toy:
         async def all_there() -> bool:
             return set(notices) <= set(await self.effects())
 
-        await until(all_there, within_seconds=30)
+        await until(all_there, within_seconds=60)
 
     async def committed(self) -> dict[int, int]:
         """Return what the group has told Kafka of its progress."""
@@ -351,7 +351,7 @@ async def test_a_client_that_never_answers_is_replaced(toy: Toy, monkeypatch: py
 async def test_a_worker_ends_when_it_is_told_though_its_client_answers_at_that_very_moment(
     toy: Toy, monkeypatch: pytest.MonkeyPatch, asked: str, error: Exception | None
 ) -> None:
-    async with toy.working(within_seconds=5) as one:
+    async with toy.working(within_seconds=30) as one:
         await toy.send(first := a_notice())
         await toy.heard(id_of(first))
         was_asked = asyncio.Event()
@@ -485,7 +485,7 @@ async def test_a_worker_ends_when_it_is_told_to_even_in_the_middle_of_a_statemen
 
     async with toy.database.begin() as held:
         await held.execute(LOCK_EFFECTS)
-        async with toy.working(Chore("wait", 3600, wait), within_seconds=10):
+        async with toy.working(Chore("wait", 3600, wait), within_seconds=20):
             await someone_waits_for_a_lock(toy.database)
 
 
@@ -569,7 +569,7 @@ async def test_what_is_to_be_sent_again_is_neither_cleaned_up_nor_waited_for(dat
 
     async with database.begin() as held:
         await held.execute(update(outbox).values(sent_at=None).where(outbox.c.sent_at < func.now() - timedelta(8.5)))
-        async with asyncio.timeout(5), database.begin() as tx:
+        async with asyncio.timeout(30), database.begin() as tx:
             await worker.clean_up(tx)
 
     async with database.begin() as tx:

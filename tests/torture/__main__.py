@@ -3,6 +3,7 @@
 import argparse
 import logging
 import secrets
+import shutil
 import sys
 import tempfile
 import time
@@ -21,7 +22,15 @@ if __name__ == "__main__":
     logging.disable()  # Kafka's clients tell of each outage, and we make them.
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="iacs torture ") as folder:
-        outcome = torture(Path(folder), seed, plan(seed, asked.kills))
+        holds = False
+        try:
+            outcome = torture(Path(folder), seed, plan(seed, asked.kills))
+            holds = outcome.holds
+        finally:
+            if not holds:
+                logs = Path(tempfile.mkdtemp(prefix="iacs torture logs "))
+                shutil.copytree(Path(folder) / "data" / "logs", logs, dirs_exist_ok=True)
+                print(f"What every part logged is kept in {logs}")  # noqa: T201
     print(outcome.report)  # noqa: T201
     print(f"  · it took {time.monotonic() - began:.0f} s")  # noqa: T201
     if not outcome.holds:

@@ -15,7 +15,7 @@ from tests.torture.run import Outcome, torture
 SEED = 20071504
 TROUBLES = 10
 
-pytestmark = [pytest.mark.stacks, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stacks, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 async def context(chromium: Browser, base_url: str) -> AsyncIterator[BrowserContext]:
     """What a reader with scripts on has: shared by all tests, so that styles and fonts load once."""
     context = await chromium.new_context(base_url=base_url)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     yield context
     await context.close()
 
@@ -90,7 +90,7 @@ async def open_page(chromium: Browser, base_url: str, context: BrowserContext) -
         chosen = context
         if options:
             chosen = await chromium.new_context(base_url=base_url, **options)
-            chosen.set_default_timeout(10_000)
+            chosen.set_default_timeout(30_000)
         page = await chosen.new_page()
         opened.append(chosen if options else page)
         page.on("pageerror", lambda error: problems.append(str(error)))
