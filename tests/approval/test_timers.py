@@ -281,6 +281,13 @@ async def test_who_asked_is_forgotten_90_days_after_an_end_without_a_grant_and_w
     assert detail["history"][-1]["what"] == "deny"
 
 
+async def test_whose_names_are_to_be_forgotten_is_found_by_an_index_of_nobody_else(desk: Desk) -> None:
+    async with desk.db.begin() as tx:
+        await tx.raw.execute("SET LOCAL enable_seqscan = off")  # So few rows are read faster from end to end.
+        await usecases.forget_names(tx)
+        assert await tx.raw.fetchval("SELECT pg_stat_get_xact_numscans('ix_request_names'::regclass)") == 1
+
+
 # --- Working days ---------------------------------------------------------------------------------
 
 US = Calendar()

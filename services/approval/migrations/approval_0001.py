@@ -188,6 +188,15 @@ def upgrade() -> None:
         postgresql_where=sa.text("ended_at IS NULL"),
     )
     op.create_index(
+        "ix_request_names",
+        "request",
+        ["ended_at"],
+        unique=False,
+        postgresql_where=sa.text(
+            "ended_at IS NOT NULL AND state <> 'granted' AND (applicant_name <> '' OR place_name <> '')"
+        ),
+    )
+    op.create_index(
         "ix_request_pending", "request", ["id"], unique=False, postgresql_where=sa.text("state = 'pending'")
     )
     op.create_index(

@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, and_, bindparam, delete, exists, func, literal, or_, select, update
+from sqlalchemy import Uuid, and_, bindparam, delete, exists, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.approval import domain
 from services.approval.domain import State
 from services.approval.tables import (
+    NAMES_IN_VAIN,
     document,
     history,
     organization,
@@ -196,11 +197,7 @@ async def forget_names(tx: Transaction, ended_before: datetime) -> Sequence[Any]
     """
     some = (
         select(request.c.id)
-        .where(
-            request.c.ended_at < ended_before,
-            request.c.state != State.GRANTED.value,
-            or_(request.c.applicant_name != "", request.c.place_name != ""),
-        )
+        .where(request.c.ended_at < ended_before, text(NAMES_IN_VAIN))
         .limit(_SLICE)
         .with_for_update(skip_locked=True)
     )
