@@ -17,6 +17,7 @@ from shared.platform.stack import Stack
 POSTGRES = "postgres:18"
 KAFKA = "apache/kafka:4.3.1"
 READY_SECONDS = 90.0
+LOG_TAIL = 2_000
 # Nothing of theirs outlives these tests, which stop what they start; the reaper is one more image to fetch.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 
@@ -42,6 +43,19 @@ class _InContainer:
         assert self._container is not None
         self._container.get_wrapped_container().unpause()
 
+    def _await(self, answers: Callable[[], bool]) -> None:
+        """Return once it answers. Raises NotStartedError, with what it logged last, when it never will."""
+        assert self._container is not None
+        ends_at = time.monotonic() + READY_SECONDS
+        while not answers():
+            self._container.get_wrapped_container().reload()
+            if time.monotonic() > ends_at or self._container.get_wrapped_container().status == "exited":
+                said = b"".join(self._container.get_logs()).decode(errors="replace")
+                raise NotStartedError(
+                    f"{self._container.image} does not answer from its container:\n{said[-LOG_TAIL:]}"
+                )
+            time.sleep(0.2)
+
 
 class Postgres(_InContainer, postgres.Postgres):
     """PostgreSQL in a container, with the settings of the embedded one."""
@@ -63,7 +77,7 @@ class Postgres(_InContainer, postgres.Postgres):
         )
         self._container.start()
         self.port = int(self._container.get_exposed_port(5432))
-        _await(self._answers, "PostgreSQL")
+        self._await(self._answers)
         progress(f"PostgreSQL answers on {self.address}, in a container")
 
     def _answers(self) -> bool:
@@ -90,7 +104,7 @@ class Kafka(_InContainer, kafka.Kafka):
         environment = {f"KAFKA_{name.upper().replace('.', '_')}": value for name, value in told.items()}
         self._container = DockerContainer(KAFKA).with_envs(**environment).with_bind_ports(port, port)
         self._container.start()
-        _await(lambda: kafka.is_ready(port), "Kafka")
+        self._await(lambda: kafka.is_ready(port))
         progress(f"Kafka answers on {self.address}, in a container")
 
 
@@ -101,11 +115,3 @@ class ContainerStack(Stack):
         super().__init__(data, faults=True, durable=False)
         self.postgres = Postgres(self.data, self.ports, durable=False)
         self.kafka = Kafka(self.data, self.ports)
-
-
-def _await(answers: Callable[[], bool], what: str) -> None:
-    ends_at = time.monotonic() + READY_SECONDS
-    while not answers():
-        if time.monotonic() > ends_at:
-            raise NotStartedError(f"{what} does not answer from its container")
-        time.sleep(0.2)
