@@ -16,7 +16,7 @@ from shared.platform.stack import Stack
 
 POSTGRES = "postgres:18"
 KAFKA = "apache/kafka:4.3.1"
-READY_SECONDS = 90.0
+READY_SECONDS = 240.0  # Compose builds and starts beside it.
 LOG_TAIL = 2_000
 # Nothing of theirs outlives these tests, which stop what they start; the reaper is one more image to fetch.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")

@@ -15,6 +15,7 @@ from shared import deployment
 from shared.testing.product import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
+OPERATING = ROOT / "docs" / "operating.md"
 PROJECT = "iacs-tests"
 
 
@@ -117,6 +118,14 @@ def test_a_service_is_nobody_and_can_write_nowhere(service: str) -> None:
     assert told[1] == "1"
     assert told[2].split()[-1] == "0000000000000000"
     assert told[3] == f"/settings/{service}/settings.env"  # No other's secrets.
+
+
+@pytest.mark.parametrize("service", deployment.SERVICES)
+def test_an_operator_asks_a_service_as_the_guide_says(service: str) -> None:
+    command = f"run --rm {service} parked list {service} --data /settings/{service}"
+    told = compose(*command.replace("--rm", "--rm -T").split())
+    assert "Nothing is parked" in told
+    assert f"`docker compose {command.replace(service, 'approval')}`" in OPERATING.read_text(encoding="utf-8")
 
 
 def test_a_crash_restarts() -> None:

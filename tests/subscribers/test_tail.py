@@ -151,13 +151,13 @@ def test_the_story_is_told_to_programs_one_cloudevent_a_line(told: Product) -> N
 def test_only_what_is_asked_for_is_shown(told: Product) -> None:
     there = told.records(*PUBLIC_EVENTS)
     request = next(r.about for r in reversed(there) if r.about.type == "iacs.directory.grant.applied.v1")
+    everything = tailed(told, "--from-beginning", "--json", count=len(there))
     for option, value, fits in (
         ("--request", request.subject, lambda it: request.subject in (it["subject"], it["correlationid"])),
         ("--scope", str(request.scope_id), lambda it: it["partitionkey"] == str(request.scope_id)),
         ("--type", "role.granted", lambda it: it["type"] == "iacs.directory.role.granted.v1"),
         ("--topic", "approval", lambda it: it["source"].startswith("/iacs/iacs.approval.v1/")),
     ):
-        everything = tailed(told, "--from-beginning", "--json", count=len(there))
         wanted = [it for it in everything if fits(it)]
         assert 0 < len(wanted) < len(there)
         shown = tailed(told, "--from-beginning", "--json", option, value, count=len(wanted))
