@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from shared import telemetry, topics
 from shared.database import Database
@@ -14,6 +15,9 @@ from shared.kafka import Kafka
 from shared.platform.stack import Stack
 from shared.testing.databases import Databases
 from shared.testing.product import Product
+
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 PARTITION_COUNT = 2
 # Where `make test` looks for the tests of each row: what lies elsewhere would never run.

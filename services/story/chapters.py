@@ -50,7 +50,7 @@ class Story:
         """Tell it all; stop at the first step that does not hold. Returns every step."""
         try:
             self._tell()
-        except (StoryError, httpx.HTTPError) as trouble:
+        except (StoryError, httpx.HTTPError, subprocess.TimeoutExpired) as trouble:
             self.do.tell.stop(trouble)
         return self.do.tell.steps
 
@@ -396,9 +396,10 @@ class Story:
                 [sys.executable, _SUBSCRIBER, self.settings.kafka_servers, "--once"],
                 capture_output=True,
                 text=True,
-                check=True,
-                timeout=60,
+                check=False,
+                timeout=180,
             )
+            tell.expect(told.returncode == 0, f"the subscriber ended with {told.returncode}: {told.stderr[-300:]}")
             held: set[str] = set()
             for line in told.stdout.splitlines():
                 sign, _, grant = line.partition(" ")

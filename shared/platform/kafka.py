@@ -125,7 +125,7 @@ class Kafka(Part):
         Two stacks that start at once on a new machine do it one after the other.
         """
         turn = state.Lock(primer.with_suffix(".lock"))
-        turn.take(patience_seconds=TEACH_SECONDS)
+        turn.take(patience_seconds=jars.PATIENCE_SECONDS)
         new = primer.with_suffix(".new")
         usually = self.end_signal
         try:

@@ -25,7 +25,9 @@ from shared import deployment, envelope, topics
 from shared.platform import supervisor
 
 QUIET_SECONDS = 1.5
-_PATIENCE_SECONDS = 90.0
+QUIET_LOOKS = 3
+_PATIENCE_SECONDS = 180.0
+_COMMAND_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,11 @@ class Product:
     def command(self, *words: str, check: bool = True) -> str:
         """Run an `iacs` command and return what it prints."""
         done = subprocess.run(  # noqa: S603 - our own command.
-            [sys.executable, "-m", "services.cli", *words], capture_output=True, text=True, check=False, timeout=180
+            [sys.executable, "-m", "services.cli", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_COMMAND_SECONDS,
         )
         assert not check or done.returncode == 0, f"iacs {' '.join(words)}:\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -74,7 +80,7 @@ class Product:
             capture_output=True,
             text=True,
             check=False,
-            timeout=180,
+            timeout=_COMMAND_SECONDS,
             env={**os.environ, "COLUMNS": "500"},  # Whole sentences on one line.
         )
         assert done.returncode != 0, f"iacs {' '.join(words)} was not refused:\n{done.stdout}"
@@ -157,16 +163,18 @@ class Product:
             return found + [f"notification keeps {dict(row)}" for row in (*waiting, *untold)]
 
         left: object = "nothing was looked at"
-        quiet_since = time.monotonic()
+        quiet_since, quiet_looks = time.monotonic(), 0
         ends_at = time.monotonic() + _PATIENCE_SECONDS
-        while time.monotonic() - quiet_since < QUIET_SECONDS:
+        # A look is not one moment: what leaves one service while another is looked at is seen by the next look.
+        while quiet_looks < QUIET_LOOKS or time.monotonic() - quiet_since < QUIET_SECONDS:
             assert time.monotonic() < ends_at, f"it never became quiet: {left}"
             try:
                 left = asyncio.run(look())
             except (KafkaError, OSError, asyncpg.PostgresError) as trouble:  # What was killed is on its way up again.
                 left = repr(trouble)
+            quiet_looks += 1
             if left:
-                quiet_since = time.monotonic()
+                quiet_since, quiet_looks = time.monotonic(), 0
             time.sleep(0.1)
 
     async def ends(self) -> Mapping[TopicPartition, int]:

@@ -132,6 +132,8 @@ async def days(desk: Desk, count: int) -> None:
 
 
 async def test_an_approver_is_reminded_after_three_and_seven_working_days_and_nobody_twice(desk: Desk) -> None:
+    # A Monday morning of a month without a holiday: on the day on which clocks are set back a look comes too early.
+    desk.wait(datetime(2027, 8, 2, 10, tzinfo=BALTIMORE) - desk.db.clock())
     place = await desk.place()
     administrator = await desk.holder(ADMINISTRATOR, place.group_id, place.id)
     request_id = await desk.submit(scope_id=place.id, place_id=place.group_id)

@@ -19,7 +19,7 @@ from tests.directory.conftest import client
 from tests.directory.desk import PASSWORD, Desk
 
 LOCKED_FOR = timedelta(minutes=15)
-ALMOST, A_MOMENT = LOCKED_FOR - timedelta(seconds=5), timedelta(seconds=10)
+ALMOST, A_MOMENT = LOCKED_FOR - timedelta(minutes=1), timedelta(minutes=2)
 
 
 @pytest.fixture

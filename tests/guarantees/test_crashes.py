@@ -22,6 +22,7 @@ def test_killing_services_in_mid_story_loses_nothing_and_doubles_nothing(product
 
     def kill_now_and_then() -> None:
         while not done.wait(dice.uniform(0.3, 1.2)):
+            product.wait_ready()  # On a slow machine nothing would ever be up together.
             product.kill(dice.choice(deployment.SERVICES))
             time.sleep(1.5)  # Not a wait for an effect: the pace at which a machine is meant to die here.
 

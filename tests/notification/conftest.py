@@ -122,7 +122,7 @@ class _OnFreePort(Controller):
 def mails() -> Iterator[MailServer]:
     """A mail server for this test alone."""
     server = MailServer()
-    controller = _OnFreePort(server, hostname="127.0.0.1", port=0)
+    controller = _OnFreePort(server, hostname="127.0.0.1", port=0, ready_timeout=60)
     controller.start()
     server.address = smtp.Server("127.0.0.1", controller.port)
     yield server

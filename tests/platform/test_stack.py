@@ -174,9 +174,8 @@ def test_what_is_paused_answers_nothing_and_goes_on_when_resumed(stack: Stack) -
     assert not kafka.is_ready(stack.kafka.port)
     stack.mail.resume()
     stack.kafka.resume()
-    assert answers(stack.mail.inbox_port, "/healthz")
     deadline = time.monotonic() + 60
-    while not kafka.is_ready(stack.kafka.port):
+    while not (answers(stack.mail.inbox_port, "/healthz") and kafka.is_ready(stack.kafka.port)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

@@ -182,7 +182,8 @@ async def test_a_code_may_be_asked_again_three_times_an_hour(desk: Desk) -> None
     url = f"/registration/v1/requests/{filed['request_id']}/email-code"
     answers = [await desk.http.post(url) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
-    assert (answers[3].json()["code"], answers[3].headers["retry-after"]) == ("rate_limited", "3600")
+    assert answers[3].json()["code"] == "rate_limited"
+    assert 3540 <= int(answers[3].headers["retry-after"]) <= 3600  # Until the first of the three counts no more.
     assert len(await desk.announced(registration.EmailCodeAsked)) == 1 + 3
     desk.wait(timedelta(hours=1))
     assert (await desk.http.post(url)).status_code == 202

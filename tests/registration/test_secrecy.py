@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from statistics import median
 from typing import Any
 
 import httpx
@@ -58,7 +57,7 @@ async def compare(
     assert all(each == told[0] for each in told)
     assert ran["one"][0]
     assert ran["one"] == ran["other"]
-    quick, slow = sorted(median(each) for each in took.values())
+    quick, slow = sorted(min(each) for each in took.values())  # The others waited for whatever else the machine does.
     assert slow < 2 * quick + 0.02
 
 

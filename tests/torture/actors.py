@@ -13,7 +13,7 @@ from services.story.acts import Acts, Filed
 from services.story.telling import Person, StoryError, Teller, bearer
 from shared.testing.torture.calls import Stubborn
 
-_PATIENCE_SECONDS = 150.0
+_PATIENCE_SECONDS = 300.0
 _POLL_SECONDS = 0.15
 _SIGNED_IN_SECONDS = 240.0
 """A token lives ten minutes; a call may be repeated for some."""

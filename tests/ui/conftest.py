@@ -12,7 +12,7 @@ from typing import Any
 import axe_playwright_python
 import pytest
 import uvicorn
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.ui.pages import front
 
@@ -73,6 +73,7 @@ async def context(chromium: Browser, base_url: str) -> AsyncIterator[BrowserCont
     """What a reader with scripts on has: shared by all tests, so that styles and fonts load once."""
     context = await chromium.new_context(base_url=base_url)
     context.set_default_timeout(30_000)
+    expect.set_options(timeout=30_000)
     yield context
     await context.close()
 

@@ -11,7 +11,7 @@ import httpx
 from shared.testing.torture.timeline import Timeline
 
 _GATEWAYS_OWN = (502, 503, 504)
-_PATIENCE_SECONDS = 150.0
+_PATIENCE_SECONDS = 300.0
 _PAUSE_SECONDS = 0.15
 _TRACE_STARTS_WITH = ("/registration/", "/approval/", "/directory/", "/notification/")
 

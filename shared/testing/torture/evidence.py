@@ -18,7 +18,7 @@ from shared.testing.torture.troubles import POISON_KEY, Bully
 
 Row = Mapping[str, Any]
 
-_PATIENCE_SECONDS = 150.0
+_PATIENCE_SECONDS = 300.0
 _LOST = re.compile(r"record_count\W+(\d+)")
 _ROWS = {
     "requests": ("registration", "SELECT id::text, kind, state, person_id, submitted_event_id::text FROM request"),

@@ -45,7 +45,7 @@ _KINDS = {
     "hold": 2,
 }
 """How many of each lie in the deck from which troubles are drawn: half of the processes die, the rest suffers."""
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 180.0
 _DUPLICATES = 25
 
 T = TypeVar("T")
