@@ -42,15 +42,22 @@ class Log:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def write(self, data: bytes) -> None:
+        """Append; past the limit begin anew, behind the last line that is whole."""
+        if self._path and self._size + len(data) > LOG_BYTES_MAX:
+            whole, line_end, data = data.rpartition(b"\n")
+            if line_end:
+                self._append(whole + line_end)
+                os.close(self._file)
+                os.replace(self._path, self._path + ".1")  # noqa: PTH105 - pathlib costs 1 MB of memory.
+                self._file, self._size = self._open(self._path), 0
+        self._append(data)
+
+    def _append(self, data: bytes) -> None:
         try:
             os.write(self._file, data)
         except OSError:
             return  # A full disk costs log lines, not the process.
         self._size += len(data)
-        if self._path and self._size > LOG_BYTES_MAX and data.endswith(b"\n"):
-            os.close(self._file)
-            os.replace(self._path, self._path + ".1")  # noqa: PTH105 - pathlib costs 1 MB of memory.
-            self._file, self._size = self._open(self._path), 0
 
 
 def main(argv: list[str]) -> int:
