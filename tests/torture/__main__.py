@@ -27,10 +27,10 @@ if __name__ == "__main__":
             outcome = torture(Path(folder), seed, plan(seed, asked.kills))
             holds = outcome.holds
         finally:
-            if not holds:
-                logs = Path(tempfile.mkdtemp(prefix="iacs torture logs "))
-                shutil.copytree(Path(folder) / "data" / "logs", logs, dirs_exist_ok=True)
-                print(f"What every part logged is kept in {logs}")  # noqa: T201
+            logs = Path(folder) / "data" / "logs"
+            if not holds and logs.exists():
+                kept = shutil.copytree(logs, tempfile.mkdtemp(prefix="iacs torture logs "), dirs_exist_ok=True)
+                print(f"What every part logged is kept in {kept}")  # noqa: T201
     print(outcome.report)  # noqa: T201
     print(f"  · it took {time.monotonic() - began:.0f} s")  # noqa: T201
     if not outcome.holds:
