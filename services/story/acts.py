@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,14 @@ _NOT_HEARD_YET = (
     "field_invalid",
     "unavailable",
 )
+
+
+def code_in(mail: Mapping[str, Any]) -> str:
+    """Return the code that a mail brings. Raises StoryError."""
+    found = re.search(r"\b\d{8}\b", mail["text"])
+    if found is None:
+        raise StoryError("the mail holds no code")
+    return found[0]
 
 
 @dataclass
@@ -84,13 +93,9 @@ class Acts:
     def prove(self, person: Person, filed: Filed) -> None:
         """Type in the code that comes by mail."""
         mail = self.tell.mailed(person, "code", "The code to prove the e-mail address arrives")
-        code = re.search(r"\b\d{8}\b", mail["text"])
-        if code is None:
-            raise StoryError("the mail holds no code")
+        code = code_in(mail)
         url = f"/registration/v1/requests/{filed.request_id}/email-proof"
-        proof = self.tell.step(
-            "The code is typed in", lambda: self.tell.ok(self.http.post(url, json={"code": code[0]}))
-        )
+        proof = self.tell.step("The code is typed in", lambda: self.tell.ok(self.http.post(url, json={"code": code})))
         filed.action_token = proof["action_token"]
 
     def send_letter(self, filed: Filed) -> None:

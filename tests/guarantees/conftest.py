@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from services.story import Story
-from services.story.acts import COMMUNITY
+from services.story.acts import COMMUNITY, code_in
 from services.story.telling import Person
 from shared.testing.product import Product
 
@@ -68,7 +68,7 @@ class Crowd:
         while True:
             for mail in self.call("GET", "/mail/messages", params={"to": person.email}).json():
                 if "code" in mail["subject"].lower():
-                    return next(str(word) for word in mail["text"].split() if word.isdigit() and len(word) == 8)
+                    return code_in(mail)
             assert time.monotonic() < ends_at, f"no code reaches {person.email}"
             time.sleep(0.05)
 

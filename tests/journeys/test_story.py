@@ -134,8 +134,10 @@ def _grants(product: Product) -> set[tuple[str, str, str]]:
 
 
 def _is_in(secret: str, text: str) -> bool:
-    """Whether a text says the secret. Eight digits in the middle of somebody's random ID say nothing."""
-    return secret in text and bool(re.search(rf"(?<![0-9A-Za-z]){re.escape(secret)}(?![0-9A-Za-z])", text))
+    """Whether a text says the secret. Digits alone in the middle of somebody's random ID say nothing."""
+    if secret in text and secret.isdigit():
+        return bool(re.search(rf"(?<![0-9A-Za-z]){secret}(?![0-9A-Za-z])", text))
+    return secret in text
 
 
 def _secrets(told: Story) -> dict[str, str]:

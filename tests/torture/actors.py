@@ -9,7 +9,7 @@ from typing import TypeVar
 import httpx
 from rich.console import Console
 
-from services.story.acts import Acts, Filed
+from services.story.acts import Acts, Filed, code_in
 from services.story.telling import Person, StoryError, Teller, bearer
 from shared.testing.torture.calls import Stubborn
 
@@ -50,10 +50,8 @@ class Actor(Acts):
 
         def prove() -> bool:
             mail = self.tell.mailed(person, "code", "The code arrives")
-            code = re.search(r"\b\d{8}\b", mail["text"])
-            assert code is not None
             url = f"/registration/v1/requests/{filed.request_id}/email-proof"
-            answer = self.http.post(url, json={"code": code[0]})
+            answer = self.http.post(url, json={"code": code_in(mail)})
             if answer.is_success:
                 filed.action_token = answer.json()["action_token"]
                 return True
