@@ -29,7 +29,8 @@ def prepared(data: Path) -> Iterator[tuple[Stack, Mapping[str, str]]]:
     """A durable stack with databases, topics and first contents; no service runs."""
     with Stack(data) as stack:
         told = embedded.write(stack)
-        preparation.prepare(stack, told)
+        embedded.make_databases(stack)
+        preparation.prepare(told)
         yield stack, told
 
 
@@ -97,17 +98,6 @@ def bare(postgres: Postgres, clients: int, seconds: int = 8) -> float:
         return float(found[1])
     finally:
         postgres.drop_database("bare")
-
-
-def pss(process: psutil.Process) -> int:
-    """Return the memory of a process and its children in bytes, shared pages divided among those who share them."""
-    total = 0
-    for each in (process, *process.children(recursive=True)):
-        try:
-            total += each.memory_full_info().pss
-        except psutil.Error:
-            continue
-    return total
 
 
 def kafka_of(stack: Stack) -> Kafka:

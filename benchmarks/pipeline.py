@@ -137,9 +137,9 @@ def _rows(product: Product) -> dict[str, int]:
 def _memory(product: Product) -> dict[str, int]:
     from shared.platform import supervisor  # noqa: PLC0415
 
-    parts = supervisor.status(product.data)["parts"]
-    each = {part["name"]: ground.pss(psutil.Process(int(part["pid"]))) for part in parts}
-    shown = {name: round(size / 1e6) for name, size in each.items()}
+    status = supervisor.status(product.data)
+    shown = {part["name"]: round(part["memory_bytes"] / 1e6) for part in status["parts"]}
+    shown["supervisor"] = round(psutil.Process(status["pid"]).memory_full_info().pss / 1e6)
     return {**shown, "sum": sum(shown.values())}
 
 

@@ -61,8 +61,7 @@ def up(
     ] = True,
 ) -> None:
     """Start the stack, the four services and the gateway; stay until Ctrl-C."""
-    from services import preparation  # noqa: PLC0415 - the command answers --help without loading a service.
-    from shared.platform import supervisor  # noqa: PLC0415
+    from shared.platform import supervisor  # noqa: PLC0415 - the command answers --help without loading the stack.
     from shared.platform.part import NotStartedError  # noqa: PLC0415
     from shared.platform.state import InUseError  # noqa: PLC0415
 
@@ -81,9 +80,9 @@ def up(
         supervisor.up(
             data,
             detach=detach,
-            prepare=preparation.prepare,
             on_ready=on_ready,
             progress=lambda line: console.print(f"[dim]{line}[/dim]"),
+            modules=MODULES,
         )
     except (NotStartedError, InUseError) as trouble:
         errors.print(f"[red]Not started:[/red] {trouble}")
@@ -91,6 +90,14 @@ def up(
 
 
 STORY_TOLD = "story-told"
+MODULES = (
+    "services.preparation",
+    "services.registration.main",
+    "services.approval.main",
+    "services.directory.main",
+    "services.notification.main",
+)
+"""What the services and their preparation are made of: imported once for all of them."""
 
 
 @app.command()
@@ -120,6 +127,12 @@ def status(data: Data = DATA, as_json: AsJson = False) -> None:
             )
         console.print(table)
     raise typer.Exit(0 if found["ready"] else 1)
+
+
+@app.command()
+def prepare(data: Data = DATA) -> None:
+    """Bring databases, topics and first contents to where the services can start. Safe to run again; `up` does it."""
+    _preparation().prepare(_told(data))
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Makes containers ready for the services: secrets, a database and a role for each, topics, first contents.
 
 Each step finds what an earlier run has made, so that doing it again changes nothing. Used by the compose file's
-one-shot `install`; the embedded stack has `preparation`.
+one-shot `install`. What an embedded stack needs besides `preparation`: shared/platform/embedded.py.
 """
 
 import asyncio
@@ -14,8 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import make_url
 
 from services import preparation
-from shared import deployment, topics
-from shared.kafka import Kafka
+from shared import deployment
 from shared.platform import state
 
 PORT = 8100
@@ -56,9 +55,7 @@ def install(folder: Path, told: InstallationSettings) -> None:
         path = folder / service / deployment.SETTINGS_FILE
         # Whole: a service that starts at this moment reads the old file or the new one.
         state.write_whole(path, deployment.text(deployment.of_service(settings, service)))
-    preparation.upgrade_databases(settings)
-    asyncio.run(topics.apply(Kafka(told.kafka_servers)))
-    asyncio.run(preparation.first_contents(settings))
+    preparation.prepare(settings)
 
 
 async def _databases(admin_url: str, kept: dict[str, str]) -> dict[str, str]:

@@ -8,7 +8,6 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -19,22 +18,14 @@ from shared import deployment, migrate, settings, topics
 from shared.contracts.community import Community
 from shared.database import Transaction
 from shared.errors import Refusal
-from shared.kafka import Kafka
-
-if TYPE_CHECKING:  # The embedded stack is not there where containers are.
-    from shared.platform.stack import Stack
 
 SERVICES: Sequence[str] = deployment.SERVICES
 
 
-def prepare(stack: "Stack", told: Mapping[str, str]) -> None:
-    """Make an embedded stack ready for the services."""
-    existing = stack.postgres.databases()
-    for service in SERVICES:
-        if f"iacs_{service}" not in existing:
-            stack.postgres.create_database(f"iacs_{service}")
+def prepare(told: Mapping[str, str]) -> None:
+    """Make everything ready that the services have in common, as they are told."""
     upgrade_databases(told)
-    asyncio.run(topics.apply(Kafka(stack.kafka.servers)))
+    asyncio.run(topics.apply(settings.load(DirectorySettings, dict(told)).kafka))
     asyncio.run(first_contents(told))
 
 

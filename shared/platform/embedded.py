@@ -1,8 +1,16 @@
-"""The settings of the four services on an embedded stack. They lie in `<data>/settings.env`."""
+"""What the four services need of an embedded stack: a database each, and settings, in `<data>/settings.env`."""
 
 from shared import deployment
 from shared.platform import ports, state
 from shared.platform.stack import Stack
+
+
+def make_databases(stack: Stack) -> None:
+    """Make the database of each service that has none."""
+    existing = stack.postgres.databases()
+    for service in deployment.SERVICES:
+        if f"iacs_{service}" not in existing:
+            stack.postgres.create_database(f"iacs_{service}")
 
 
 def write(stack: Stack) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
+from typing import IO, Protocol
 
 import psutil
 
@@ -20,6 +22,8 @@ from shared.platform import ports, state, watcher
 Progress = Callable[[str], None]
 # How long the remains of a killed run may take to end: Kafka flushes its logs, PostgreSQL its memory.
 LAST_RUN_SECONDS = 30.0
+# Until a process exists: its watcher starts at once, but a nursery imports first what it needs.
+LAUNCH_SECONDS = 60.0
 LOG_TAIL_BYTES = 2_000
 
 
@@ -29,6 +33,31 @@ class NotStartedError(Exception):
 
 def silent(_: str) -> None:
     """Progress that nobody reads."""
+
+
+class Watcher(Protocol):
+    """What watches a process for us: a child of ours, or of the nursery."""
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        """The life line: closed, it ends the process."""
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        """Where it answers the process's id."""
+
+    def poll(self) -> int | None:
+        """Return the process's exit status once it has ended."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the process's exit status when it has ended. Raises subprocess.TimeoutExpired."""
+
+
+class Nursery(Protocol):
+    """Who forks programs of ours."""
+
+    def bear(self, watch: Sequence[str], environment: Mapping[str, str], lock: int) -> Watcher:
+        """Let a watcher with these words be forked, and by it a Python module with its words."""
 
 
 class Part(ABC):
@@ -47,7 +76,7 @@ class Part(ABC):
         self._ports = claims
         # Held by whatever lives of this part, by us only between two of its processes.
         self._lock = state.Lock(data / "run" / f"{name}.lock")
-        self._watcher: subprocess.Popen[bytes] | None = None
+        self._watcher: Watcher | None = None
         self._pid: int | None = None
         self._log_began_at = 0
 
@@ -121,8 +150,10 @@ class Part(ABC):
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
         user: str | None = None,
+        files: Sequence[int] = (),
+        nursery: Nursery | None = None,
     ) -> None:
-        """Start the command under a watcher, which takes over our turn."""
+        """Start the command under a watcher, which takes over our turn. From a nursery it is a Python module's."""
         self._take_turn()
         self._log_began_at = self.log.stat().st_size if self.log.exists() else 0
         options = {
@@ -130,27 +161,28 @@ class Part(ABC):
             "--end": self.end_signal.name.removeprefix("SIG"),
             "--grace": str(self.grace_seconds),
         } | ({"--user": user} if user else {})
-        self._watcher = subprocess.Popen(  # noqa: S603 - every word of the command is ours.
-            [
-                *(sys.executable, "-I", "-S", watcher.__file__),
-                *(word for option in options.items() for word in option),
-                "--",
-                *map(str, command),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=None if environment is None else {**os.environ, **environment},
-            cwd=folder,
-            # Ctrl-C goes to the terminal's whole group; the order of ending is ours.
-            start_new_session=True,
-            pass_fds=[self._lock.file],
-        )
+        watch = [*(word for option in options.items() for word in option), "--", *map(str, command)]
+        if nursery is not None:
+            self._watcher = nursery.bear(watch, environment or {}, self._lock.file)
+        else:
+            self._watcher = subprocess.Popen(  # noqa: S603 - every word of the command is ours.
+                [sys.executable, "-I", "-S", watcher.__file__, *watch],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=None if environment is None else {**os.environ, **environment},
+                cwd=folder,
+                # Ctrl-C goes to the terminal's whole group; the order of ending is ours.
+                start_new_session=True,
+                pass_fds=[self._lock.file, *files],
+            )
         pid_file = self._lock.path.with_suffix(".pid")
         self._lock.release()
         assert self._watcher.stdout is not None
         with self._watcher.stdout as answer:
-            said = answer.readline()
+            answered, _, _ = select.select([answer], [], [], LAUNCH_SECONDS)
+            said = answer.readline() if answered else b""
         if not said:
+            self.stop()  # It may come into being later, and finds then that nobody wants it.
             raise self._not_started(f"{self.name} could not be started")
         self._pid = int(said)
         state.write_whole(pid_file, f"{self._pid}\n")
@@ -159,21 +191,23 @@ class Part(ABC):
         self,
         command: Sequence[str | Path],
         *,
-        folder: Path,
+        folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
         user: str | None = None,
+        nursery: Nursery | None = None,
         seconds: float,
     ) -> None:
         """Run a command that prepares this part to its good end. Raises NotStartedError."""
-        self._launch(command, folder=folder, environment=environment, user=user)
+        self._launch(command, folder=folder, environment=environment, user=user, nursery=nursery)
         assert self._watcher is not None
+        what = self.name if nursery else Path(command[0]).name
         try:
             status = self._watcher.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise self._not_started(f"{Path(command[0]).name} took over {seconds:.0f} s") from None
+            raise self._not_started(f"{what} took over {seconds:.0f} s") from None
         if status != 0:
-            raise self._not_started(f"{Path(command[0]).name} ended with {status}")
+            raise self._not_started(f"{what} ended with {status}")
 
     def _await_ready(self, is_ready: Callable[[], bool], *, seconds: float, step_seconds: float = 0.03) -> None:
         deadline = time.monotonic() + seconds

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,7 +12,7 @@ import psutil
 from shared.platform import part, ports, state
 from shared.platform.kafka import Kafka
 from shared.platform.mailserver import MailServer
-from shared.platform.part import Progress, silent
+from shared.platform.part import Part, Progress, silent
 from shared.platform.postgres import Postgres
 
 
@@ -30,8 +31,11 @@ class Stack:
         self.mail = MailServer(self.data, self.ports, faults=faults)
         self._owner = state.Lock(self.data / "owner")
 
-    def start(self, progress: Progress = silent) -> None:
-        """Start all at once and return when all answer. Raises InUseError, NotStartedError, WrongJarError."""
+    def start(self, progress: Progress = silent, beside: Sequence[Part] = ()) -> None:
+        """Start all at once, and the owner's parts `beside` them; return when all answer.
+
+        Raises InUseError, NotStartedError, WrongJarError.
+        """
         began = time.monotonic()
         self.data.mkdir(parents=True, exist_ok=True)
         # PostgreSQL, lent to another user when root starts it, walks through here; it lists nothing.
@@ -40,7 +44,7 @@ class Stack:
         self._owner.write(f"{os.getpid()} {psutil.Process().create_time()}\n")
         try:
             part.await_last_run(self.data)  # Before any port is looked at: they may still listen.
-            part.start_together([self.kafka, self.postgres, self.mail], progress)
+            part.start_together([self.kafka, self.postgres, self.mail, *beside], progress)
         except BaseException:
             self._let_go()
             raise

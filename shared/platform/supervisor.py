@@ -12,8 +12,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -24,12 +25,13 @@ from shared import deployment
 from shared.platform import embedded, part, ports, state
 from shared.platform.gateway import Gateway
 from shared.platform.jars import WrongJarError
+from shared.platform.nursery import Nursery
 from shared.platform.part import NotStartedError, Part, Progress, answers, silent
 from shared.platform.stack import Stack
 
-Prepare = Callable[[Stack, Mapping[str, str]], None]
-
+PROGRAM = ("services.cli",)
 READY_SECONDS = 60.0
+PREPARED_SECONDS = 600.0  # Long: a migration may go through a large table.
 STOP_SECONDS = 45.0  # More than all graces in a row: then the owner itself is stuck, and is killed.
 BACKOFF_SECONDS = (0.2, 5.0)
 STEADY_SECONDS = 10.0  # Who lived that long is started again without a longer pause.
@@ -43,23 +45,22 @@ def up(
     data: Path,
     *,
     detach: bool,
-    prepare: Prepare,
     on_ready: Callable[[str], None] | None = None,
     progress: Progress = silent,
+    modules: Sequence[str] = (),
     faults: bool = False,
 ) -> None:
     """Start everything; in the foreground stay until SIGINT, SIGTERM or SIGHUP, and end everything.
 
-    `prepare` runs when the stack answers and no service does yet. `on_ready` gets the gateway's address
-    when all services are ready. Detached, `prepare` runs in the new process, `on_ready` in this one, and
-    this function returns after it. `faults` lets the mail server be told to misbehave. Raises InUseError if
-    the data folder has an owner, NotStartedError (with the end of a log) and whatever `prepare` raises; then
-    nothing runs.
+    `on_ready` gets the gateway's address when all services are ready; detached, it runs in this process, and this
+    function returns after it. `modules` are imported once, before the services are forked. `faults` lets the mail
+    server be told to misbehave. Raises InUseError if the data folder has an owner, and NotStartedError (with the
+    end of a log); then nothing runs.
     """
     if not detach:
-        _own(data.absolute(), prepare, on_ready or silent, progress, faults=faults)
+        _own(data.absolute(), on_ready or silent, progress, modules, faults=faults)
         return
-    origin = _detached(data.absolute(), prepare, progress, faults=faults)
+    origin = _detached(data.absolute(), progress, modules, faults=faults)
     if on_ready:
         on_ready(origin)
 
@@ -91,17 +92,19 @@ def status(data: Path) -> dict[str, Any]:
     known: dict[str, Any] = {"ready": False, "address": None, "pid": None, "parts": []}
     with suppress(FileNotFoundError):
         known = json.loads((data / STATUS_FILE).read_text())
+    pids = {one["pid"] for one in known["parts"]}
     for one in known["parts"]:
-        one["memory_bytes"] = _memory_bytes(one["pid"])
+        one["memory_bytes"] = _memory_bytes(one["pid"], pids)
     return {"running": True, **known}
 
 
 class Service(Part):
     """One of the four services: API and worker in one process, told its own settings alone."""
 
-    def __init__(self, name: str, stack: Stack, settings: Mapping[str, str]) -> None:
+    def __init__(self, name: str, stack: Stack, settings: Mapping[str, str], nursery: Nursery) -> None:
         super().__init__(name, stack.data, stack.ports)
         self.port = stack.ports.claim(name)
+        self._nursery = nursery
         self._settings = deployment.of_service(settings, name)
 
     @property
@@ -109,12 +112,25 @@ class Service(Part):
         return f"http://{ports.HOST}:{self.port}/{self.name}"
 
     def start(self, progress: Progress = silent) -> None:
-        self._launch(
-            [sys.executable, "-m", "services.cli", "serve", self.name],
-            environment={**self._settings, "PYTHONUNBUFFERED": "1"},
-        )
+        self._launch([*PROGRAM, "serve", self.name], environment=self._settings, nursery=self._nursery)
         self._await_ready(lambda: answers(self.port, f"/{self.name}/readyz"), seconds=READY_SECONDS)
         progress(f"The {self.name} service is ready")
+
+
+class Preparation(Part):
+    """What must be done before the services start: `start` returns when it is."""
+
+    def __init__(self, stack: Stack, nursery: Nursery) -> None:
+        super().__init__("preparation", stack.data, stack.ports)
+        self._nursery = nursery
+
+    @property
+    def address(self) -> str:
+        return "-"
+
+    def start(self, progress: Progress = silent) -> None:
+        progress("Bringing databases and topics to where the services can start")
+        self._run([*PROGRAM, "prepare", "--data", self.data], nursery=self._nursery, seconds=PREPARED_SECONDS)
 
 
 class Keeper:
@@ -201,16 +217,20 @@ class Owner:
             thread.join()
 
 
-def _own(data: Path, prepare: Prepare, on_ready: Callable[[str], None], progress: Progress, *, faults: bool) -> None:
+def _own(
+    data: Path, on_ready: Callable[[str], None], progress: Progress, modules: Sequence[str], *, faults: bool
+) -> None:
     stack, owner = Stack(data, faults=faults), Owner(data)
+    nursery = Nursery(data, stack.ports, modules)
     with _ended_by_signal(), suppress(KeyboardInterrupt):
-        stack.start(progress)
+        stack.start(progress, beside=[nursery])
         try:
             _log_to(data / "logs" / "supervisor.log")
-            owner.keep(stack.postgres, stack.kafka, stack.mail)
+            owner.keep(stack.postgres, stack.kafka, stack.mail, nursery)
             settings = embedded.write(stack)
-            prepare(stack, settings)
-            services = [Service(name, stack, settings) for name in deployment.SERVICES]
+            embedded.make_databases(stack)
+            Preparation(stack, nursery).start(progress)
+            services = [Service(name, stack, settings, nursery) for name in deployment.SERVICES]
             assert stack.mail.inbox_port is not None
             upstreams = {"mail": stack.mail.inbox_port, **{one.name: one.port for one in services}}
             gateway = Gateway(data, stack.ports, stack.ports.claim("gateway"), upstreams)
@@ -226,6 +246,7 @@ def _own(data: Path, prepare: Prepare, on_ready: Callable[[str], None], progress
             owner.end(Gateway)
             owner.end(Service)
             owner.end(Part)
+            nursery.stop()
             (data / STATUS_FILE).unlink(missing_ok=True)
             stack.stop()
             progress("Nothing runs any more")
@@ -249,7 +270,7 @@ def _ended_by_signal() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _detached(data: Path, prepare: Prepare, progress: Progress, *, faults: bool) -> str:
+def _detached(data: Path, progress: Progress, modules: Sequence[str], *, faults: bool) -> str:
     """Own the data folder in a process of its own; return the gateway's address once it is ready.
 
     Forked rather than started anew, so that it has `prepare`.
@@ -262,7 +283,7 @@ def _detached(data: Path, prepare: Prepare, progress: Progress, *, faults: bool)
         if os.fork():
             os._exit(0)  # The owner is nobody's child: nobody has to wait for it.
         os.close(news)
-        _be_detached(data, prepare, telling, faults=faults)
+        _be_detached(data, telling, modules, faults=faults)
     os.close(telling)
     os.waitpid(child, 0)
     try:
@@ -279,7 +300,7 @@ def _detached(data: Path, prepare: Prepare, progress: Progress, *, faults: bool)
     raise NotStartedError(f"the start ended without a word; see {data / 'logs'}")
 
 
-def _be_detached(data: Path, prepare: Prepare, telling: int, *, faults: bool) -> NoReturn:
+def _be_detached(data: Path, telling: int, modules: Sequence[str], *, faults: bool) -> NoReturn:
     output = os.open(data / "logs" / "supervisor.out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for ours, theirs in ((nothing, 0), (output, 1), (output, 2)):
@@ -291,7 +312,7 @@ def _be_detached(data: Path, prepare: Prepare, telling: int, *, faults: bool) ->
 
     exit_status = 1
     try:
-        _own(data, prepare, lambda origin: tell("ready", origin), lambda text: tell("progress", text), faults=faults)
+        _own(data, partial(tell, "ready"), partial(tell, "progress"), modules, faults=faults)
         exit_status = 0
     except BaseException as trouble:
         tell("failed", f"{type(trouble).__name__}: {trouble}")
@@ -325,11 +346,13 @@ def _log_to(path: Path) -> None:
     log.handlers, log.propagate = [handler], False
 
 
-def _memory_bytes(pid: int | None) -> int:
+def _memory_bytes(pid: int | None, parts: set[int | None]) -> int:
+    """Return the memory of a part with its children, as far as these are no parts themselves."""
     total = 0
     with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-        head = psutil.Process(pid) if pid else None
-        for process in [head, *head.children(recursive=True)] if head else []:
+        family = [psutil.Process(pid)] if pid else []
+        for process in family:  # It grows as children are found.
+            family += [child for child in process.children() if child.pid not in parts]
             full = process.memory_full_info()
             total += getattr(full, "pss", full.rss)
     return total

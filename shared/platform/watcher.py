@@ -11,14 +11,21 @@ Files that the starter passes on stay open here and in the process. A lock among
 anything of it lives, even if the watcher itself was killed.
 
 One watcher runs beside each foreign process, so it imports next to nothing (about 6 MB each): no
-argparse, no subprocess, no logging.
+argparse, no subprocess, no logging, no typing.
 """
+
+from __future__ import annotations
 
 import os
 import select
 import signal
 import sys
 import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
 
 LOG_BYTES_MAX = 5_000_000  # Then the log is renamed to FILE.1 and begun anew.
 CANNOT_START = 127
@@ -60,8 +67,16 @@ class Log:
         self._size += len(data)
 
 
-def main(argv: list[str]) -> int:
-    """Run the command after `--` until it ends or standard input closes, and return its exit status."""
+def execute(command: list[str]) -> NoReturn:
+    """Become the program of this name."""
+    os.execvp(command[0], command)  # noqa: S606 - no shell is wanted.
+
+
+def main(argv: list[str], become: Callable[[list[str]], NoReturn] = execute) -> int:
+    """Run the command after `--` until it ends or standard input closes, and return its exit status.
+
+    `become` turns the child that was forked for it into the command.
+    """
     cut = argv.index("--")
     options = dict(zip(argv[0:cut:2], argv[1:cut:2], strict=True))
     end_signal = signal.Signals[f"SIG{options.get('--end', 'TERM')}"]
@@ -75,7 +90,7 @@ def main(argv: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     child = os.fork()
     if child == 0:
-        _become(argv[cut + 1 :], options.get("--user"), output_in, watcher)
+        _begin(argv[cut + 1 :], become, options.get("--user"), output_in, watcher)
     os.close(output_in)
     os.set_blocking(output, False)
 
@@ -135,8 +150,10 @@ def _copy(source: int, log: Log) -> bool:
     return bool(data)
 
 
-def _become(command: list[str], user: str | None, output: int, parent: int) -> None:
-    """Turn the forked child into the command, under another user if asked. Never returns."""
+def _begin(
+    command: list[str], become: Callable[[list[str]], NoReturn], user: str | None, output: int, parent: int
+) -> NoReturn:
+    """Turn the forked child into the command, under another user if asked."""
     try:
         # What Python handles or ignores here would be ignored there.
         for number in (*_SIGNALS, signal.SIGPIPE, signal.SIGXFSZ):
@@ -150,7 +167,7 @@ def _become(command: list[str], user: str | None, output: int, parent: int) -> N
         if user is not None:
             _drop_root(user, command[0])
         _die_with(parent)
-        os.execvp(command[0], command)  # noqa: S606 - no shell is wanted.
+        become(command)
     except BaseException as trouble:
         os.write(2, f"{command[0]} did not start: {trouble}\n".encode())
     finally:

@@ -11,10 +11,12 @@ import pytest
 
 from shared.platform import ports, state
 
-# As small as a service can be: it is ready, says who answered, and ends when told.
+# As small as a service can be: it is ready, says who answered, and ends when told. Its preparation may fail.
 STAND_IN = """
 import http.server, os, sys
 
+if sys.argv[1] == "prepare":
+    sys.exit(os.environ.get("FAILS_TO_PREPARE"))
 name = sys.argv[2]
 
 class Answer(http.server.BaseHTTPRequestHandler):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,11 @@ import pytest
 from shared import deployment
 from shared.platform import ports, state, supervisor
 from shared.platform.part import NotStartedError
-from shared.platform.stack import Stack
 from tests.platform.conftest import processes_in, remember_own_ports
 
 PROJECT = Path(__file__).parents[2]
 ALL = {
-    *("postgres", "kafka", "mail", "gateway"),
+    *("postgres", "kafka", "mail", "nursery", "gateway"),
     *deployment.SERVICES,
 }
 
@@ -166,6 +165,7 @@ def test_a_killed_owner_leaves_nothing_and_the_next_up_finds_its_data(
 ) -> None:
     first = start(fresh)
     origin = first.origin()
+    pids = [part["pid"] for part in supervisor.status(fresh)["parts"]]
     first.process.kill()
     first.process.wait(60)
     # The owner's file still names it: stale, as its lock tells.
@@ -175,6 +175,7 @@ def test_a_killed_owner_leaves_nothing_and_the_next_up_finds_its_data(
     }  # fmt: skip
     assert supervisor.down(fresh) is False
     assert processes_in(fresh) == []
+    assert not any(psutil.pid_exists(pid) for pid in pids)
 
     second = start(fresh)
     assert second.origin() == origin
@@ -203,8 +204,8 @@ def test_taken_ports_are_stepped_over_and_a_signal_ends_everything(
 
 def test_detached_it_goes_on_alone_until_down(fresh: Path, stand_ins: Path) -> None:
     program = (
-        "import pathlib, sys; from shared.platform import supervisor; from tests.platform.product import prepare, say\n"
-        "supervisor.up(pathlib.Path(sys.argv[1]), detach=True, prepare=prepare, on_ready=say, progress=say)"
+        "import pathlib, sys; from shared.platform import supervisor; from tests.platform.product import say\n"
+        "supervisor.up(pathlib.Path(sys.argv[1]), detach=True, on_ready=say, progress=say)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(fresh)],
@@ -219,10 +220,12 @@ def test_detached_it_goes_on_alone_until_down(fresh: Path, stand_ins: Path) -> N
     until(lambda: processes_in(fresh) == [])  # Its lock is free a moment before its owner is gone.
 
 
-def test_what_fails_to_prepare_is_told_and_leaves_nothing(fresh: Path) -> None:
-    def prepare(_stack: Stack, _settings: Mapping[str, str]) -> None:
-        raise ValueError("the community file is wrong")
-
-    with pytest.raises(NotStartedError, match="ValueError: the community file is wrong"):
-        supervisor.up(fresh, detach=True, prepare=prepare)
+def test_what_fails_to_prepare_is_told_and_leaves_nothing(
+    fresh: Path, stand_ins: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{stand_ins}:{PROJECT}")
+    monkeypatch.setenv("FAILS_TO_PREPARE", "the community file is wrong")
+    monkeypatch.chdir(stand_ins)
+    with pytest.raises(NotStartedError, match=r"preparation ended with 1[^$]*the community file is wrong"):
+        supervisor.up(fresh, detach=True)
     until(lambda: not state.Lock(fresh / "owner").is_taken)

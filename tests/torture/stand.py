@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from services import preparation
+from services import cli
 from shared.platform import supervisor
 from shared.testing.product import Product
 
@@ -33,4 +33,4 @@ class Tormented(Product):
 
 
 if __name__ == "__main__":
-    supervisor.up(Path(sys.argv[1]), detach=True, prepare=preparation.prepare, faults=True)
+    supervisor.up(Path(sys.argv[1]), detach=True, modules=cli.MODULES, faults=True)

@@ -24,7 +24,8 @@ from shared.testing.product import Product, Record, wait_until
 from shared.testing.torture.timeline import Timeline
 
 STACK = ("kafka", "postgres", "mail", "gateway")
-PARTS = (*deployment.SERVICES, *STACK)
+PARTS = (*deployment.SERVICES, "nursery", *STACK)
+"""What is killed and paused: with the nursery, all that was forked from it."""
 FAULTS = ("refuse_temporarily", "hang_after_data", "drop_after_data")
 POISON_KEY = b"a key"
 """What `Product.send` puts on each record, and nobody else does."""
