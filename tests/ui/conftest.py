@@ -109,6 +109,15 @@ async def open_page(chromium: Browser, base_url: str, context: BrowserContext) -
     assert problems == []
 
 
+@pytest.fixture(scope="session")
+async def phone(context: BrowserContext) -> AsyncIterator[Page]:
+    """One narrow page for all that is put into it: axe is read there once, and stays."""
+    page = await context.new_page()
+    await page.set_viewport_size({"width": 320, "height": 900})
+    yield page
+    await page.close()
+
+
 @pytest.fixture
 def axe() -> Axe:
     """Fail when axe finds a violation of WCAG 2.0 to 2.2, A or AA, or of its best practice; or anything scrolls aside.
@@ -117,7 +126,8 @@ def axe() -> Axe:
     """
 
     async def check(page: Page, *widths: int) -> None:
-        await page.evaluate(AXE.read_text())  # Through the debugger, so the page's own policy stays on.
+        if not await page.evaluate("'axe' in window"):
+            await page.evaluate(AXE.read_text())  # Through the debugger, so the page's own policy stays on.
         for width in widths or (None,):
             if width is not None:
                 await page.set_viewport_size({"width": width, "height": 900})

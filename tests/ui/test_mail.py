@@ -4,9 +4,10 @@ import re
 
 import pytest
 from jinja2 import UndefinedError, meta
+from playwright.async_api import Page
 
 from shared.ui.environment import render_block
-from tests.ui.conftest import Axe, OpenPage
+from tests.ui.conftest import Axe
 from tests.ui.html import Document
 from tests.ui.mails import LAYOUT, NOTICES, TEMPLATES, VALUES, documented, mails, rendered
 
@@ -93,7 +94,6 @@ def test_the_text_has_no_gap_of_more_than_one_line() -> None:
 
 
 @every_notice
-async def test_axe_finds_nothing_in_a_mail_on_a_phone(open_page: OpenPage, axe: Axe, notice: str) -> None:
-    page = await open_page("about:blank", width=320)
-    await page.set_content(rendered(notice, "html"))
-    await axe(page)
+async def test_axe_finds_nothing_in_a_mail_on_a_phone(phone: Page, axe: Axe, notice: str) -> None:
+    await phone.set_content(rendered(notice, "html"))
+    await axe(phone)
