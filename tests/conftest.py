@@ -47,9 +47,11 @@ def _stack(folder: Path) -> Stack:
 
 
 @pytest.fixture(scope="session")
-def databases(stack: Stack) -> Databases:
-    """Where fresh databases come from."""
-    return Databases(stack.postgres)
+async def databases(stack: Stack) -> AsyncIterator[Databases]:
+    """Where databases come from."""
+    found = Databases(stack.postgres)
+    yield found
+    await found.close()
 
 
 @pytest.fixture
@@ -66,6 +68,21 @@ async def database_of(databases: Databases) -> AsyncIterator[Callable[[str], Awa
     yield open_one
     for database in opened:
         await databases.drop(database)
+
+
+@pytest.fixture
+async def emptied(databases: Databases) -> AsyncIterator[Callable[[str], Awaitable[Database]]]:
+    """An empty, started database of a service, which the next test gets again: for tests that break nothing of it."""
+    borrowed: list[tuple[str, Database]] = []
+
+    async def borrow(service: str) -> Database:
+        database = await databases.borrow(service)
+        borrowed.append((service, database))
+        return database
+
+    yield borrow
+    for service, database in borrowed:
+        await databases.give_back(service, database)
 
 
 @pytest.fixture(scope="session")

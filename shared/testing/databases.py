@@ -1,5 +1,7 @@
-"""A fresh, migrated database for a test: copied from a template, so that it costs milliseconds."""
+"""An empty, migrated database for a test: copied from a template, or emptied by the test before."""
 
+import asyncio
+from collections import defaultdict
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -9,6 +11,31 @@ from shared import clock, migrate, outbox
 from shared.database import Database
 from shared.platform.postgres import Postgres
 
+_EMPTY = """
+DO $$
+DECLARE
+    names text[] := '{}';
+    name text;
+    filled boolean;
+BEGIN
+    FOR name IN
+        SELECT format('%I', relname) FROM pg_class
+        WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'
+    LOOP
+        EXECUTE 'SELECT EXISTS (SELECT FROM ' || name || ')' INTO filled;
+        IF filled THEN
+            names := names || name;
+        END IF;
+    END LOOP;
+    IF names <> '{}' THEN
+        EXECUTE 'TRUNCATE ' || array_to_string(names, ', ') || ' CASCADE';
+    END IF;
+    FOR name IN SELECT format('%I', sequencename) FROM pg_sequences WHERE last_value IS NOT NULL LOOP
+        EXECUTE 'ALTER SEQUENCE ' || name || ' RESTART';
+    END LOOP;
+END $$
+"""
+
 
 @dataclass
 class Databases:
@@ -16,6 +43,7 @@ class Databases:
 
     postgres: Postgres
     _templates: set[str] = field(default_factory=set)
+    _free: dict[str, list[Database]] = field(default_factory=lambda: defaultdict(list))
 
     def url_of(self, service: str) -> str:
         """Return the address of a fresh database of `service`."""
@@ -31,6 +59,33 @@ class Databases:
     def open(self, service: str, *, now: clock.Clock = clock.wall_clock, pool_size: int = 5) -> Database:
         """Return a fresh database of `service`, not started yet."""
         return Database(self.url_of(service), flush=outbox.flush, clock=now, pool_size=pool_size)
+
+    async def borrow(self, service: str) -> Database:
+        """Return an empty, started database of `service`, for a test that only puts rows into it.
+
+        Its connections and the statements that they know are those of the test before, as in a service that has run
+        for a while: that saves half of what a fresh one costs.
+        """
+        if self._free[service]:
+            return self._free[service].pop()
+        database = await asyncio.to_thread(self.open, service)
+        await database.start()
+        return database
+
+    async def give_back(self, service: str, database: Database) -> None:
+        """Empty a borrowed database for the next test. Raises if somebody still works in it."""
+        database.clock = database.real_clock = clock.wall_clock
+        async with database.begin() as tx:
+            tx.memory.clear()
+            await tx.raw.execute(_EMPTY)
+        self._free[service].append(database)
+
+    async def close(self) -> None:
+        """Close what was given back."""
+        for databases in self._free.values():
+            for database in databases:
+                await database.close()
+        self._free.clear()
 
     async def drop(self, database: Database) -> None:
         """Close a database and give its space back."""

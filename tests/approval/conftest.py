@@ -1,4 +1,4 @@
-"""An approval service to speak to, on a fresh database."""
+"""An approval service to speak to, on an empty database."""
 
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,9 +19,9 @@ from tests.approval.desk import ORIGIN, Desk
 
 
 @pytest.fixture
-async def desk(database_of: Callable[[str], Awaitable[Database]]) -> AsyncIterator[Desk]:
+async def desk(emptied: Callable[[str], Awaitable[Database]]) -> AsyncIterator[Desk]:
     """Approval and its API; it knows the shipped community and a key of tokens."""
-    db = await database_of("approval")
+    db = await emptied("approval")
     told = settings.load(
         ApprovalSettings,
         {

@@ -1,4 +1,4 @@
-"""A directory to speak to, on a fresh database."""
+"""A directory to speak to, on an empty database."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -40,9 +40,9 @@ def client(db: Database, origin: str = ORIGIN) -> httpx.AsyncClient:
 
 
 @pytest.fixture
-async def desk(database_of: Callable[[str], Awaitable[Database]]) -> AsyncIterator[Desk]:
+async def desk(emptied: Callable[[str], Awaitable[Database]]) -> AsyncIterator[Desk]:
     """The directory and its API; it has the shipped community, one help desk person and a signing key."""
-    db = await database_of("directory")
+    db = await emptied("directory")
     async with client(db) as http:
         it = Desk(db, http)
         await it.prepare()

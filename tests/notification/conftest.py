@@ -16,7 +16,6 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from services.notification import smtp
 from shared.database import Database
-from shared.testing.databases import Databases
 from tests.notification import builders
 
 
@@ -146,13 +145,12 @@ def calendar() -> Calendar:
 
 
 @pytest.fixture
-async def timed(databases: Databases, calendar: Calendar) -> AsyncIterator[Database]:
+async def timed(emptied: Callable[[str], Awaitable[Database]], calendar: Calendar) -> Database:
     """A database whose domain time the test moves; it knows the community."""
-    database = await asyncio.to_thread(lambda: databases.open("notification", now=calendar))
-    await database.start()
+    database = await emptied("notification")
+    database.clock = calendar
     await builders.feed(database, builders.the_community())
-    yield database
-    await database.close()
+    return database
 
 
 async def post_all(db: Database, mails: MailServer) -> None:
@@ -163,9 +161,9 @@ async def post_all(db: Database, mails: MailServer) -> None:
 
 
 @pytest.fixture
-async def db(database_of: Callable[[str], Awaitable[Database]]) -> AsyncIterator[Database]:
+async def db(emptied: Callable[[str], Awaitable[Database]]) -> AsyncIterator[Database]:
     """Notification's database, which knows the community."""
-    database = await database_of("notification")
+    database = await emptied("notification")
     await builders.feed(database, builders.the_community())
     yield database
 

@@ -1,4 +1,4 @@
-"""A registration service to file at, on a fresh database."""
+"""A registration service to file at, on an empty database."""
 
 import json
 import tomllib
@@ -34,10 +34,10 @@ def contractors() -> Community:
 
 @pytest.fixture
 async def desk(
-    database_of: Callable[[str], Awaitable[Database]], tmp_path: Path, provider_supplier: Community
+    emptied: Callable[[str], Awaitable[Database]], tmp_path: Path, provider_supplier: Community
 ) -> AsyncIterator[Desk]:
     """A running API of registration, with the shipped community."""
-    db = await database_of("registration")
+    db = await emptied("registration")
     directory_key, notification_key, signer = (ECKey.generate_key("P-256") for _ in range(3))
     folder = tmp_path / "docu ments"
     told = settings.load(
