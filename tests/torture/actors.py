@@ -92,7 +92,9 @@ class Actor(Acts):
         mail = self.tell.mailed(person, "password", "The link arrives")
         link = re.search(r"/directory/password/[\w-]+", mail["text"])
         assert link is not None
-        self.http.post(link[0], data={"password": person.password})
+        answer = self.http.post(link[0], data={"password": person.password})
+        if answer.status_code not in (303, 404):
+            raise StoryError(f"the password is not taken: {answer.status_code}")
         self.sign_in(person)
 
     def sign_in(self, person: Person) -> None:
