@@ -19,7 +19,9 @@ import signal
 import socket
 import sys
 import traceback
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import NoReturn
 
 from shared.platform import watcher
@@ -90,10 +92,10 @@ def _become(environment: dict[str, str], lock: int, command: list[str]) -> NoRet
 
 def _close_others(*kept: int) -> None:
     """Close every open file but these and the standard ones."""
-    after = 3
-    for file in (*sorted(kept), os.sysconf("SC_OPEN_MAX")):
-        os.closerange(after, file)
-        after = file + 1
+    for file in [int(path.name) for path in Path("/dev/fd").iterdir()]:
+        if file > 2 and file not in kept:
+            with suppress(OSError):  # That one by which they were listed is closed already.
+                os.close(file)
 
 
 if __name__ == "__main__":

@@ -155,6 +155,7 @@ class Part(ABC):
     ) -> None:
         """Start the command under a watcher, which takes over our turn. From a nursery it is a Python module's."""
         self._take_turn()
+        self._pid = None  # A stranger's by now, perhaps.
         self._log_began_at = self.log.stat().st_size if self.log.exists() else 0
         options = {
             "--log": str(self.log),

@@ -244,7 +244,7 @@ def _own(
             progress("Ending")
             # From the edge inwards: no call finds its service gone, no service its database.
             owner.end(Gateway)
-            owner.end(Service)
+            owner.end((Service, Nursery))
             owner.end(Part)
             nursery.stop()
             (data / STATUS_FILE).unlink(missing_ok=True)

@@ -182,6 +182,17 @@ def test_a_killed_owner_leaves_nothing_and_the_next_up_finds_its_data(
     assert "Making the PostgreSQL data folder" not in second.said
 
 
+def test_what_is_ended_with_its_nursery_frozen_ends_all_the_same(fresh: Path, start: Callable[[Path], Product]) -> None:
+    product = start(fresh)
+    product.origin()
+    os.kill(product.part("nursery")["pid"], signal.SIGSTOP)
+    os.kill(product.part("approval")["pid"], signal.SIGKILL)  # It is asked for again, and nobody answers.
+    until(lambda: product.part("approval")["state"] == "starting")
+    product.process.send_signal(signal.SIGTERM)
+    assert product.process.wait(30) == 0
+    assert processes_in(fresh) == []
+
+
 def test_taken_ports_are_stepped_over_and_a_signal_ends_everything(
     fresh: Path, start: Callable[[Path], Product]
 ) -> None:
