@@ -4,6 +4,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -81,8 +82,9 @@ async def emptied(databases: Databases) -> AsyncIterator[Callable[[str], Awaitab
         return database
 
     yield borrow
-    for service, database in borrowed:
-        await databases.give_back(service, database)
+    async with AsyncExitStack() as all_of_them:
+        for service, database in borrowed:
+            all_of_them.push_async_callback(databases.give_back, service, database)
 
 
 @pytest.fixture(scope="session")

@@ -72,6 +72,10 @@ def _become(environment: dict[str, str], lock: int, command: list[str]) -> NoRet
     """Be what `python -m` with these words would be. Where it ends, this process ends."""
     status = 1
     try:
+        # As Python has them at its start; above all, whoever writes to a closed connection is told so, not killed.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         _close_others(lock)
         os.environ.update(environment)
         sys.argv = command.copy()

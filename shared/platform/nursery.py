@@ -13,6 +13,8 @@ from pathlib import Path
 from shared.platform import ports, watcher
 from shared.platform.part import Part, Progress, silent
 
+TOLD_BYTES_MAX = 16_384
+
 
 class Born:
     """The watcher of a program that the nursery forked: nobody's child here, so its end is read from a pipe.
@@ -74,12 +76,14 @@ class Nursery(Part):
 
         Raises NotStartedError if this process does not run.
         """
+        text = json.dumps({"watch": watch, "environment": dict(environment)}).encode()
+        assert len(text) <= TOLD_BYTES_MAX, "a pipe that nobody reads yet would not take it"
         life_line, answer, ending, told = [os.pipe() for _ in range(4)]
         theirs = [life_line[0], answer[1], ending[1], told[0], lock]
         ours = [life_line[1], answer[0], ending[0]]
         try:
-            with os.fdopen(told[1], "w") as content:
-                json.dump({"watch": watch, "environment": dict(environment)}, content)
+            with os.fdopen(told[1], "wb") as content:
+                content.write(text)
             assert self._door is not None, "not started"
             socket.send_fds(self._door, [b"!"], theirs)
         except OSError as trouble:

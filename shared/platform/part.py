@@ -155,7 +155,10 @@ class Part(ABC):
     ) -> None:
         """Start the command under a watcher, which takes over our turn. From a nursery it is a Python module's."""
         self._take_turn()
-        self._pid = None  # A stranger's by now, perhaps.
+        # The last process's number may be a stranger's by now, and the lock may soon be held by what has none yet.
+        self._pid = None
+        pid_file = self._lock.path.with_suffix(".pid")
+        pid_file.unlink(missing_ok=True)
         self._log_began_at = self.log.stat().st_size if self.log.exists() else 0
         options = {
             "--log": str(self.log),
@@ -176,12 +179,12 @@ class Part(ABC):
                 start_new_session=True,
                 pass_fds=[self._lock.file, *files],
             )
-        pid_file = self._lock.path.with_suffix(".pid")
         self._lock.release()
         assert self._watcher.stdout is not None
         with self._watcher.stdout as answer:
-            answered, _, _ = select.select([answer], [], [], LAUNCH_SECONDS)
-            said = answer.readline() if answered else b""
+            poll = select.poll()
+            poll.register(answer, select.POLLIN)
+            said = answer.readline() if poll.poll(LAUNCH_SECONDS * 1000) else b""
         if not said:
             self.stop()  # It may come into being later, and finds then that nobody wants it.
             raise self._not_started(f"{self.name} could not be started")

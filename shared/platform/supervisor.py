@@ -130,7 +130,10 @@ class Preparation(Part):
 
     def start(self, progress: Progress = silent) -> None:
         progress("Bringing databases and topics to where the services can start")
-        self._run([*PROGRAM, "prepare", "--data", self.data], nursery=self._nursery, seconds=PREPARED_SECONDS)
+        try:
+            self._run([*PROGRAM, "prepare", "--data", self.data], nursery=self._nursery, seconds=PREPARED_SECONDS)
+        finally:
+            self.stop()  # Before what it works on is stopped, when it was a signal that ended the waiting.
 
 
 class Keeper:

@@ -14,14 +14,16 @@ from shared.platform.postgres import Postgres
 _EMPTY = """
 DO $$
 DECLARE
+    every text[];
     names text[] := '{}';
     name text;
     filled boolean;
 BEGIN
-    FOR name IN
-        SELECT format('%I', relname) FROM pg_class
-        WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'
-    LOOP
+    SELECT array_agg(format('%I', relname)) INTO every FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version';
+    -- Whoever is still writing is waited for: rows that are not committed yet would be seen too late.
+    EXECUTE 'LOCK TABLE ' || array_to_string(every, ', ') || ' IN ACCESS EXCLUSIVE MODE';
+    FOREACH name IN ARRAY every LOOP
         EXECUTE 'SELECT EXISTS (SELECT FROM ' || name || ')' INTO filled;
         IF filled THEN
             names := names || name;
@@ -73,11 +75,15 @@ class Databases:
         return database
 
     async def give_back(self, service: str, database: Database) -> None:
-        """Empty a borrowed database for the next test. Raises if somebody still works in it."""
+        """Empty a borrowed database for the next test. Raises if it does not become empty; then it is dropped."""
         database.clock = database.real_clock = clock.wall_clock
-        async with database.begin() as tx:
-            tx.memory.clear()
-            await tx.raw.execute(_EMPTY)
+        try:
+            async with database.begin() as tx:
+                tx.memory.clear()
+                await tx.raw.execute(_EMPTY)
+        except BaseException:
+            await self.drop(database)
+            raise
         self._free[service].append(database)
 
     async def close(self) -> None:

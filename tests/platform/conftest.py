@@ -4,6 +4,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -13,9 +14,10 @@ from shared.platform import ports, state
 
 # As small as a service can be: it is ready, says who answered, and ends when told. Its preparation may fail.
 STAND_IN = """
-import http.server, os, sys
+import http.server, os, sys, time
 
 if sys.argv[1] == "prepare":
+    time.sleep(float(os.environ.get("PREPARES_SECONDS", "0")))
     sys.exit(os.environ.get("FAILS_TO_PREPARE"))
 name = sys.argv[2]
 
@@ -70,11 +72,14 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def processes_in(folder: Path) -> list[str]:
-    """Return the command lines of all that runs and names the folder, or works in it."""
+    """Return the command lines of all that runs and names the folder, works in it, or was forked for it."""
     found = []
     for process in psutil.process_iter(["cmdline", "cwd", "status"]):
         words = " ".join(process.info["cmdline"] or [])
         inside = str(folder) in words or str(process.info["cwd"] or "").startswith(str(folder))
+        if "shared.platform.forking" in words:  # What was forked has the words of its nursery.
+            with suppress(psutil.Error):
+                inside |= any(file.path.startswith(str(folder)) for file in process.open_files())
         if inside and process.info["status"] != psutil.STATUS_ZOMBIE:
             found.append(words)
     return found

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ from shared.platform.ports import Ports
 from tests.platform.conftest import once_logged
 
 PROGRAM = """
-import os, random, signal, sys, time
+import os, random, signal, socket, sys, time
 
 import luggage
 
@@ -29,6 +30,16 @@ match sys.argv[1:]:
     case ["choose"]:
         from shared.ids import new_id
         print(new_id().bytes[8:].hex(), random.random(), flush=True)
+    case ["signals"]:
+        numbers = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
+        print([str(signal.getsignal(it)).split(" at ")[0] for it in numbers], flush=True)
+    case ["write to nobody"]:
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        try:
+            os.write(ours.fileno(), b"hello")
+        except BrokenPipeError:
+            print("nobody is there", flush=True)
     case ["stay"]:
         print("here", flush=True)
         time.sleep(600)
@@ -150,6 +161,19 @@ def test_no_two_choose_the_same_where_they_choose_at_random(new: Callable[[], Pr
     assert said[0][1] != said[1][1]
 
 
+def test_a_program_handles_signals_as_one_that_python_has_started(new: Callable[[], Program], modules: Path) -> None:
+    started = subprocess.run(
+        [sys.executable, modules / "program.py", "signals"], capture_output=True, text=True, check=True
+    )
+    assert once_logged(new().does("signals").log, "\n") == started.stdout
+
+
+def test_whoever_writes_to_a_closed_connection_is_told_so_and_lives(new: Callable[[], Program]) -> None:
+    program = new().does("write to nobody")
+    assert program.wait() == 0
+    assert once_logged(program.log, "\n") == "nobody is there\n"
+
+
 def test_a_setting_of_one_is_not_one_of_the_next(new: Callable[[], Program]) -> None:
     new().does("say", "WORD", WORD="secret").wait()
     program = new().does("say", "WORD")
@@ -244,12 +268,13 @@ def test_a_killed_nursery_leaves_what_it_has_borne_and_bears_again_once_started(
 def test_of_a_frozen_nursery_nobody_waits_for_ever_and_what_comes_too_late_ends(
     new: Callable[[], Program], nursery: Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    new().does("exit", "0").wait()
+    late = new().does("exit", "0")
+    late.wait()
     monkeypatch.setattr(part, "LAUNCH_SECONDS", 0.5)
     nursery.pause()
-    late = new()
     with pytest.raises(NotStartedError, match="could not be started"):
         late.does("stay")
+    assert not (late.data / "run" / f"{late.name}.pid").exists(), "it names a process that may be anybody's"
     nursery.resume()
 
     ends_at = time.monotonic() + 60

@@ -182,6 +182,20 @@ def test_a_killed_owner_leaves_nothing_and_the_next_up_finds_its_data(
     assert "Making the PostgreSQL data folder" not in second.said
 
 
+def test_a_signal_while_preparing_ends_the_preparation_before_what_it_works_on(
+    fresh: Path, start: Callable[[Path], Product], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREPARES_SECONDS", "600")
+    product = start(fresh)
+    until((fresh / "run" / "preparation.pid").exists)
+    preparing = psutil.Process(int((fresh / "run" / "preparation.pid").read_text()))
+    product.process.send_signal(signal.SIGTERM)
+    preparing.wait(60)
+    assert psutil.pid_exists(int((fresh / "run" / "postgres.pid").read_text()))
+    assert product.process.wait(60) == 0
+    assert processes_in(fresh) == []
+
+
 def test_what_is_ended_with_its_nursery_frozen_ends_all_the_same(fresh: Path, start: Callable[[Path], Product]) -> None:
     product = start(fresh)
     product.origin()
