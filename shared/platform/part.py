@@ -13,11 +13,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import IO, Protocol
+from typing import TYPE_CHECKING
 
 import psutil
 
 from shared.platform import ports, state, watcher
+
+if TYPE_CHECKING:  # It is a part itself.
+    from shared.platform.nursery import Born, Nursery
 
 Progress = Callable[[str], None]
 # How long the remains of a killed run may take to end: Kafka flushes its logs, PostgreSQL its memory.
@@ -33,31 +36,6 @@ class NotStartedError(Exception):
 
 def silent(_: str) -> None:
     """Progress that nobody reads."""
-
-
-class Watcher(Protocol):
-    """What watches a process for us: a child of ours, or of the nursery."""
-
-    @property
-    def stdin(self) -> IO[bytes] | None:
-        """The life line: closed, it ends the process."""
-
-    @property
-    def stdout(self) -> IO[bytes] | None:
-        """Where it answers the process's id."""
-
-    def poll(self) -> int | None:
-        """Return the process's exit status once it has ended."""
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Return the process's exit status when it has ended. Raises subprocess.TimeoutExpired."""
-
-
-class Nursery(Protocol):
-    """Who forks programs of ours."""
-
-    def bear(self, watch: Sequence[str], environment: Mapping[str, str], lock: int) -> Watcher:
-        """Let a watcher with these words be forked, and by it a Python module with its words."""
 
 
 class Part(ABC):
@@ -76,7 +54,7 @@ class Part(ABC):
         self._ports = claims
         # Held by whatever lives of this part, by us only between two of its processes.
         self._lock = state.Lock(data / "run" / f"{name}.lock")
-        self._watcher: Watcher | None = None
+        self._watcher: subprocess.Popen[bytes] | Born | None = None
         self._pid: int | None = None
         self._log_began_at = 0
 
@@ -151,7 +129,7 @@ class Part(ABC):
         environment: Mapping[str, str] | None = None,
         user: str | None = None,
         files: Sequence[int] = (),
-        nursery: Nursery | None = None,
+        nursery: "Nursery | None" = None,
     ) -> None:
         """Start the command under a watcher, which takes over our turn. From a nursery it is a Python module's."""
         self._take_turn()
@@ -198,7 +176,7 @@ class Part(ABC):
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
         user: str | None = None,
-        nursery: Nursery | None = None,
+        nursery: "Nursery | None" = None,
         seconds: float,
     ) -> None:
         """Run a command that prepares this part to its good end. Raises NotStartedError."""

@@ -276,7 +276,7 @@ def _ended_by_signal() -> Iterator[None]:
 def _detached(data: Path, progress: Progress, modules: Sequence[str], *, faults: bool) -> str:
     """Own the data folder in a process of its own; return the gateway's address once it is ready.
 
-    Forked rather than started anew, so that it has `prepare`.
+    Forked rather than started anew: it has imported everything already.
     """
     (data / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
     news, telling = os.pipe()

@@ -23,6 +23,7 @@ BEGIN
     WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version';
     -- Whoever is still writing is waited for: rows that are not committed yet would be seen too late.
     EXECUTE 'LOCK TABLE ' || array_to_string(every, ', ') || ' IN ACCESS EXCLUSIVE MODE';
+    -- Only what has rows: each table that is truncated gets new files.
     FOREACH name IN ARRAY every LOOP
         EXECUTE 'SELECT EXISTS (SELECT FROM ' || name || ')' INTO filled;
         IF filled THEN
