@@ -174,10 +174,16 @@ class _Record:
             self._writing = asyncio.create_task(self._write(), name="record mails")
 
     async def finish(self) -> None:
-        """Return when all is recorded. Raises what went wrong first: what is not recorded will be sent again."""
+        """Return when all is recorded, also when told to stop meanwhile: what is not recorded will be sent again.
+
+        Raises what went wrong first.
+        """
         self._is_last.set()
         if self._writing is not None:
-            await self._writing
+            try:
+                await asyncio.shield(self._writing)
+            finally:
+                await asyncio.wait({self._writing})
         if self._failure is not None:
             raise self._failure
 

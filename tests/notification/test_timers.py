@@ -19,6 +19,7 @@ from services.notification.tables import notice
 from shared.database import Database
 from shared.ids import new_id
 from shared.tables import audit, outbox
+from shared.testing.waiting import someone_waits_for_a_lock
 from tests.notification import builders
 from tests.notification.builders import HELP_DESK, MAIL_FROM, PUBLIC_URL, ARequest, feed, sender
 from tests.notification.conftest import MailServer
@@ -328,6 +329,20 @@ async def test_a_worker_that_is_told_to_stop_finishes_the_mail_on_its_way_and_gi
     async with db.begin() as tx:
         states = Counter(row.state for row in await tx.rows(select(notice.c.state)))
     assert states == {"unknown": 1, "due": 2}
+
+
+async def test_a_worker_that_is_told_to_stop_while_it_records_what_was_sent_records_it(
+    db: Database, mails: MailServer
+) -> None:
+    await feed(db, ARequest().code_asked())
+    async with db.begin() as tx:
+        await tx.raw.execute("LOCK TABLE outbox")
+        sending = asyncio.create_task(sender(db, mails.address).send_due())
+        await someone_waits_for_a_lock(db)
+        sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert (await row_of(db)).state == "sent"
 
 
 async def test_what_is_settled_while_its_mail_is_on_its_way_is_not_asked_for_again(
