@@ -179,7 +179,7 @@ class Database:
             raw = (await connection.get_raw_connection()).driver_connection
             assert raw is not None
             try:
-                async with raw.transaction():
+                async with _ended(raw):
                     tx = Transaction(connection, raw, now=self.clock(), real_now=self.real_clock(), memory=self._memory)
                     yield tx
                     if tx.outbox or tx.audit:
@@ -187,9 +187,6 @@ class Database:
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
                 # A statement that is cancelled costs SQLAlchemy its connection.
                 raise_if_cancelled(error)
-                raise
-            except asyncpg.InternalClientError:
-                raw.terminate()  # It would serve nobody again, and may not know yet that it is closed.
                 raise
             finally:
                 if raw.is_closed():
@@ -256,6 +253,30 @@ def raise_if_cancelled(error: BaseException | None = None) -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError from error
+
+
+@asynccontextmanager
+async def _ended(raw: Any) -> AsyncIterator[None]:
+    """One transaction on this connection, which is closed unless the transaction was seen to end.
+
+    A BEGIN that is cancelled, or answered too late, may have begun. asyncpg would then take every later transaction
+    on this connection for a part of that one: it would say "committed" of each, and PostgreSQL would commit none.
+    """
+    transaction = raw.transaction()
+    has_ended = False
+    try:
+        await transaction.start()
+        try:
+            yield
+        except BaseException:
+            await transaction.rollback()
+            has_ended = True
+            raise
+        await transaction.commit()
+        has_ended = True
+    finally:
+        if not has_ended:
+            raw.terminate()
 
 
 def _refuse_dead_connection(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:

@@ -158,6 +158,33 @@ async def test_a_transaction_that_was_cancelled_says_that_it_was_cancelled(datab
     assert await counts(database) == [0, 0, 0]
 
 
+async def test_wherever_a_transaction_is_cancelled_those_after_it_are_committed(databases: Databases) -> None:
+    database = await asyncio.to_thread(databases.open, "approval", pool_size=1)
+    watcher = await database.connect()
+
+    async def see(event_id: str) -> None:
+        async with database.begin() as tx:
+            await tx.raw.execute("INSERT INTO inbox VALUES ('toy', $1, 'topic')", event_id)
+
+    await see("the first makes the connection")
+    cut_short = 0
+    for switch_count in range(40):
+        cancelled = asyncio.create_task(see(f"cancelled after {switch_count} switches"))
+        for _ in range(switch_count):
+            await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.wait({cancelled})
+        cut_short += cancelled.cancelled()
+        await see(f"after {switch_count} switches")
+        assert await watcher.fetchval(
+            "SELECT EXISTS (SELECT FROM inbox WHERE event_id = $1)", f"after {switch_count} switches"
+        )
+
+    assert cut_short > 10
+    await watcher.close()
+    await databases.drop(database)
+
+
 async def test_closing_gives_every_connection_back(databases: Databases) -> None:
     database = await asyncio.to_thread(databases.open, "approval")
     await database.start()
