@@ -7,12 +7,12 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import axe_playwright_python
 import pytest
 import uvicorn
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright, expect
 
 from tests.ui.pages import front
 
@@ -69,53 +69,62 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-async def context(chromium: Browser, base_url: str) -> AsyncIterator[BrowserContext]:
-    """What a reader with scripts on has: shared by all tests, so that styles and fonts load once."""
-    context = await chromium.new_context(base_url=base_url)
-    context.set_default_timeout(30_000)
+async def screen(chromium: Browser, base_url: str) -> AsyncIterator[Callable[[bool], Awaitable[Page]]]:
+    """The one page with scripts on, and the one with scripts off: making one costs more than most tests in it."""
+    pages: dict[bool, Page] = {}
     expect.set_options(timeout=30_000)
-    yield context
-    await context.close()
+
+    async def found(has_scripts: bool) -> Page:
+        if has_scripts not in pages:
+            context = await chromium.new_context(base_url=base_url, java_script_enabled=has_scripts)
+            context.set_default_timeout(30_000)
+            pages[has_scripts] = await context.new_page()
+        return pages[has_scripts]
+
+    yield found
+    for page in pages.values():
+        await page.context.close()
 
 
 @pytest.fixture
-async def open_page(chromium: Browser, base_url: str, context: BrowserContext) -> AsyncIterator[OpenPage]:
-    """Open a path in a page of its own; `options` ask for a context of its own as well.
-
-    A script error or a broken content policy fails the test at its end.
-    """
-    opened: list[Page | BrowserContext] = []
+async def open_page(screen: Callable[[bool], Awaitable[Page]]) -> AsyncIterator[OpenPage]:
+    """Open a path. A script error or a broken content policy fails the test at its end."""
+    opened: list[Page] = []
     problems: list[str] = []
 
-    async def open_(path: str, width: int = 1280, **options: Any) -> Page:
-        chosen = context
-        if options:
-            chosen = await chromium.new_context(base_url=base_url, **options)
-            chosen.set_default_timeout(30_000)
-        page = await chosen.new_page()
-        opened.append(chosen if options else page)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on(
-            "console",
-            lambda said: problems.append(said.text) if "Content Security Policy" in said.text else None,
-        )
+    def tell_error(error: Error) -> None:
+        problems.append(str(error))
+
+    def tell_policy(said: ConsoleMessage) -> None:
+        if "Content Security Policy" in said.text:
+            problems.append(said.text)
+
+    async def open_(
+        path: str, width: int = 1280, *, has_scripts: bool = True, forced_colors: Literal["active", "none"] = "none"
+    ) -> Page:
+        page = await screen(has_scripts)
+        opened.append(page)
+        page.on("pageerror", tell_error)
+        page.on("console", tell_policy)
+        await page.context.clear_cookies()
+        await page.emulate_media(forced_colors=forced_colors)
         await page.set_viewport_size({"width": width, "height": 900})
         await page.goto(path)
         return page
 
     yield open_
-    for one in opened:
-        await one.close()
+    for page in opened:
+        page.remove_listener("pageerror", tell_error)
+        page.remove_listener("console", tell_policy)
     assert problems == []
 
 
-@pytest.fixture(scope="session")
-async def phone(context: BrowserContext) -> AsyncIterator[Page]:
-    """One narrow page for all that is put into it: axe is read there once, and stays."""
-    page = await context.new_page()
+@pytest.fixture
+async def phone(screen: Callable[[bool], Awaitable[Page]]) -> Page:
+    """A narrow page for all that is put into it: axe is read there once, and stays."""
+    page = await screen(True)
     await page.set_viewport_size({"width": 320, "height": 900})
-    yield page
-    await page.close()
+    return page
 
 
 @pytest.fixture
@@ -125,13 +134,14 @@ def axe() -> Axe:
     Looks at the page in each of the widths; none means as wide as it is.
     """
 
-    async def check(page: Page, *widths: int) -> None:
+    async def check(page: Page, *widths: int, has_new_colors: bool = True) -> None:
         if not await page.evaluate("'axe' in window"):
             await page.evaluate(AXE.read_text())  # Through the debugger, so the page's own policy stays on.
+        options = {**OPTIONS, "rules": {"color-contrast": {"enabled": has_new_colors}}}
         for width in widths or (None,):
             if width is not None:
                 await page.set_viewport_size({"width": width, "height": 900})
-            found = await page.evaluate("options => axe.run(document, options)", OPTIONS)
+            found = await page.evaluate("options => axe.run(document, options)", options)
             violations = [(one["id"], [node["target"] for node in one["nodes"]]) for one in found["violations"]]
             assert not violations, f"{width}: {json.dumps(violations, indent=1)}"
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{width}: too wide"
