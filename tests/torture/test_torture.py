@@ -28,6 +28,12 @@ def test_after_ten_troubles_every_promise_holds(outcome: Outcome) -> None:
     assert outcome.holds, f"{outcome.report}\n{outcome.happened}"
 
 
+def test_every_process_that_was_killed_is_seen_to_have_died(outcome: Outcome) -> None:
+    kills = outcome.evidence.bully.kill_counts
+    assert kills
+    assert kills.keys() <= outcome.evidence.deaths.keys()
+
+
 def test_a_seed_always_draws_the_same_troubles_and_every_kind_of_them() -> None:
     assert plan(7, 30) == plan(7, 30) != plan(8, 30)
     assert len({trouble.kind for trouble in plan(7, 30)}) == 8
@@ -132,6 +138,7 @@ BROKEN: list[tuple[invariants.Check, Callable[[Evidence], Evidence]]] = [
     (invariants.poison_is_parked, _one_parked),
     (invariants.records_are_numbered, _a_gap),
     (invariants.front_door_answers, _a_crash),
+    (invariants.only_the_killed_died, lambda it: dataclasses.replace(it, deaths={**it.deaths, "approval": 11})),
 ]
 
 

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +20,8 @@ Row = Mapping[str, Any]
 
 _PATIENCE_SECONDS = 300.0
 _LOST = re.compile(r"record_count\W+(\d+)")
+_ENDED = re.compile(r"(\w+) ended with \S+ and is started again$", re.MULTILINE)
+_UNBORN = re.compile(r"(\w+) could not be started:")
 _ROWS = {
     "requests": ("registration", "SELECT id::text, kind, state, person_id, submitted_event_id::text FROM request"),
     "asked": ("approval", "SELECT id::text, state, round, refusal FROM request"),
@@ -66,6 +68,8 @@ class Evidence:
     audit: dict[str, list[Row]]
     lost_count: int
     """Records that a log had lost, as the relays say that sent them again."""
+    deaths: Mapping[str, int]
+    """How often each process ended after it had come up, as the supervisor says that started it again."""
 
     def promises(self, method: str, ending: str) -> list[Call]:
         """Return what was accepted by calls whose path ends so."""
@@ -109,6 +113,8 @@ def _gathered(product: Product, book: Book, bully: Bully, unfinished: Iterable[s
     parts = supervisor.status(product.data)["parts"]
     inbox = next(part["address"] for part in parts if part["name"] == "mail")
     mails = httpx.get(f"{inbox}/messages", trust_env=False, timeout=60).json()
+    logs = product.logs()
+    said = "".join(log for name, log in logs.items() if name.startswith("supervisor.log"))
     return Evidence(
         book,
         bully,
@@ -125,11 +131,12 @@ def _gathered(product: Product, book: Book, bully: Bully, unfinished: Iterable[s
         audit={it: list(product.rows(it, "SELECT number FROM audit ORDER BY number")) for it in deployment.SERVICES},
         lost_count=sum(
             int(count)
-            for log in product.logs().values()
+            for log in logs.values()
             for line in log.splitlines()
             if "the log was cut short" in line
             for count in _LOST.findall(line)
         ),
+        deaths=Counter(_ENDED.findall(said)) - Counter(_UNBORN.findall(said)),
     )
 
 

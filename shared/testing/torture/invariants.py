@@ -279,4 +279,14 @@ def front_door_answers(it: Evidence) -> Iterator[Fault]:
             yield Fault(f"{status} from {path}, {count} times")
 
 
+@promised
+def only_the_killed_died(it: Evidence) -> Iterator[Fault]:
+    """No process ended by itself: each that had to be started again had been killed, or its nursery had."""
+    kills = it.bully.kill_counts
+    for name, deaths in it.deaths.items():
+        inflicted = kills.get(name, 0) + (kills.get("nursery", 0) if name in deployment.SERVICES else 0)
+        if deaths > inflicted:
+            yield Fault(f"{name} ended {deaths} times and was killed {inflicted} times")
+
+
 assert set(topics.BY_NAME) == {name for service in deployment.SERVICES for name in topics_of(service)}
