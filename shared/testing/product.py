@@ -175,7 +175,7 @@ class Product:
             quiet_looks += 1
             if left:
                 quiet_since, quiet_looks = time.monotonic(), 0
-            time.sleep(0.1)
+            time.sleep(0.25)
 
     async def ends(self) -> Mapping[TopicPartition, int]:
         """Return where each partition ends: how many records were ever put on it."""
@@ -245,9 +245,11 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 async def _ends(servers: str) -> dict[TopicPartition, int]:
     consumer = AIOKafkaConsumer(bootstrap_servers=servers)
+    places = _places(tuple(topics.BY_NAME))
     try:
         await consumer.start()
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(_places(tuple(topics.BY_NAME)))
+        consumer.assign(places)  # It asks for them at once, where it else waits until a pause for metadata is over.
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(places)
         return ends
     finally:
         await consumer.stop()

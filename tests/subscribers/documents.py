@@ -1,9 +1,13 @@
 """The AsyncAPI document as a reader's tool sees it: traits merged under their messages, references resolved."""
 
+from copy import deepcopy
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from jsonschema import Draft7Validator, FormatChecker
+
+from services import asyncapi
 
 Json = dict[str, Any]
 
@@ -13,6 +17,16 @@ formats = FormatChecker(["uuid"])
 @formats.checks("date-time", ValueError)
 def _is_moment(text: object) -> bool:
     return not isinstance(text, str) or datetime.fromisoformat(text).tzinfo is not None
+
+
+@cache
+def _document() -> Json:
+    return asyncapi.document()
+
+
+def document() -> Json:
+    """Return the document, to be spoiled at will: making it takes longer than any look at it."""
+    return deepcopy(_document())
 
 
 def merged(document: Json, name: str) -> Json:

@@ -9,7 +9,8 @@ import pytest
 from cloudevents.core.bindings import kafka
 from cloudevents.core.exceptions import CloudEventValidationError
 
-from services import asyncapi, compatibility
+from services import compatibility
+from tests.subscribers.documents import document
 
 Json = dict[str, Any]
 GRANTED = "iacs.directory.role.granted.v1"
@@ -17,7 +18,7 @@ GRANTED = "iacs.directory.role.granted.v1"
 
 def messages() -> Iterator[Any]:
     """Give every example of the document, and every sample of every released version, as a Kafka message."""
-    for wire, message in asyncapi.document()["components"]["messages"].items():
+    for wire, message in document()["components"]["messages"].items():
         for it in message["examples"]:
             yield pytest.param(as_message(it["headers"], json.dumps(it["payload"])), id=f"{wire} {it['name']}")
     for version in compatibility.versions():
@@ -32,7 +33,7 @@ def as_message(headers: Json, body: str, key: str | None = None) -> kafka.KafkaM
 
 def granted(**changed: str | None) -> kafka.KafkaMessage:
     """Return a good message with some headers otherwise; None takes one away."""
-    example = asyncapi.document()["components"]["messages"][GRANTED]["examples"][0]
+    example = document()["components"]["messages"][GRANTED]["examples"][0]
     headers = {**example["headers"], **{f"ce_{name}": text for name, text in changed.items()}}
     return as_message(
         {name: text for name, text in headers.items() if text is not None}, json.dumps(example["payload"])

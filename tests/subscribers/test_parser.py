@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from services import asyncapi, contracts
+from services import contracts
+from tests.subscribers import documents
 from tests.subscribers.documents import Json, merged
 
 Judge = Callable[[Json], Json]
@@ -63,9 +64,14 @@ def _absent(why: str) -> NoReturn:
     pytest.skip(message)
 
 
-def test_the_parser_finds_nothing_wrong_and_merges_headers_as_we_do(judge: Judge) -> None:
-    document = asyncapi.document()
-    answer = judge(document)
+@pytest.fixture(scope="module")
+def answer(judge: Judge) -> Json:
+    """What it says of the document as it is."""
+    return judge(documents.document())
+
+
+def test_the_parser_finds_nothing_wrong_and_merges_headers_as_we_do(answer: Json) -> None:
+    document = documents.document()
     assert answer["faults"] == []
     assert set(answer["messages"]) == set(document["components"]["messages"])
     for name, found in answer["messages"].items():
@@ -74,8 +80,8 @@ def test_the_parser_finds_nothing_wrong_and_merges_headers_as_we_do(judge: Judge
         assert found["correlation"] == "$message.header#/ce_correlationid"
 
 
-def test_the_parser_finds_the_fields_of_the_published_schemas_in_every_body(judge: Judge) -> None:
-    for name, found in judge(asyncapi.document())["messages"].items():
+def test_the_parser_finds_the_fields_of_the_published_schemas_in_every_body(answer: Json) -> None:
+    for name, found in answer["messages"].items():
         published = json.loads((contracts.FOLDER / f"{name}.json").read_text(encoding="utf-8"))
         assert set(found["fields"]) == set(published["properties"])
 
@@ -95,7 +101,7 @@ def test_the_parser_finds_the_fields_of_the_published_schemas_in_every_body(judg
     ],
 )
 def test_the_parser_refuses_a_broken_document(judge: Judge, spoil: Callable[[Json], Any]) -> None:
-    document = asyncapi.document()
+    document = documents.document()
     spoil(document)
     assert judge(document)["faults"] != []
 
