@@ -38,6 +38,9 @@ ANSWER_SECONDS = 20
 """How long the client may take to answer: a hundred times what it is asked to wait for records."""
 INBOX_KEPT = text("interval '395 days'")
 """The longest retention of an event topic, and 30 days."""
+CHORES_AT_ONCE = 2
+"""All are due when a worker starts. Each that had a connection of its own then would keep it for good, a process of
+PostgreSQL with some 4 MB, and never need it again; with two, one that waits for a lock holds up no other."""
 CLEANED_AT_ONCE = 10_000
 """How many rows of a table go in one transaction. A week of receipts would outlast the limit of a statement."""
 
@@ -90,6 +93,7 @@ class Worker:
             Chore("clean up", 3600, clean_up),
             Chore("count what waits", 15, count_what_waits),
         )
+        self._turn = asyncio.Semaphore(CHORES_AT_ONCE)
         self._consumer: Any = None
         self._moved_at = time.monotonic()
         self._retrying = False
@@ -275,7 +279,7 @@ class Worker:
                 if isinstance(chore, Errand):
                     done = await chore.work()
                 else:
-                    async with self._db.begin() as tx:
+                    async with self._turn, self._db.begin() as tx:
                         done = await chore.work(tx)
             except Exception as error:  # A chore that fails is said and tried again: it must not end the others.
                 done = 0

@@ -29,7 +29,7 @@ from shared.tables import audit as audit_table
 from shared.tables import inbox, outbox, parked, progress, replica
 from shared.testing.records import Record, record_of
 from shared.testing.waiting import someone_waits_for_a_lock, until, until_true
-from shared.worker import Chore, Errand, Worker
+from shared.worker import CHORES_AT_ONCE, Chore, Errand, Worker
 from tests.conftest import PARTITION_COUNT
 from tests.shared.builders import NOW
 
@@ -476,6 +476,25 @@ async def test_a_chore_that_fails_is_tried_again_and_stops_no_other(toy: Toy) ->
         event = a_notice()
         await toy.send(event)
         await toy.heard(id_of(event))
+
+
+async def test_chores_take_turns_so_that_a_start_needs_few_connections(toy: Toy) -> None:
+    working, at_once, done = set[int](), list[int](), set[int]()
+
+    def a_chore(number: int) -> Chore:
+        async def work(tx: Transaction) -> int:
+            working.add(number)
+            at_once.append(len(working))
+            await tx.execute(text("SELECT pg_sleep(0.01)"))
+            working.remove(number)
+            done.add(number)
+            return 0
+
+        return Chore(f"chore {number}", 3600, work)
+
+    async with toy.working(*map(a_chore, range(12))):
+        await until_true(lambda: len(done) == 12)
+    assert max(at_once) == CHORES_AT_ONCE
 
 
 async def test_a_chore_that_found_work_is_called_again_at_once_in_a_new_transaction(toy: Toy) -> None:
