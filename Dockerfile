@@ -18,6 +18,8 @@ COPY shared shared
 COPY services services
 COPY examples/subscriber.py examples/subscriber.py
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# glibc would keep the memory in which a password was hashed (shared/platform/part.py).
+ENV MALLOC_MMAP_THRESHOLD_=1000000
 USER iacs
 ENTRYPOINT ["python", "-m", "services.cli"]
 CMD ["--help"]

@@ -28,6 +28,9 @@ LAST_RUN_SECONDS = 30.0
 # Until a process exists: its watcher starts at once, but a nursery imports first what it needs.
 LAUNCH_SECONDS = 60.0
 LOG_TAIL_BYTES = 2_000
+# glibc gives large blocks back to the system when they are freed, but once it has seen one, it keeps all that are
+# no larger: the 19 MB in which a password was hashed, and what PostgreSQL sorted in. A limit of ours stays as it is.
+MODEST = {"MALLOC_MMAP_THRESHOLD_": "1000000"}
 
 
 class NotStartedError(Exception):
@@ -151,7 +154,7 @@ class Part(ABC):
                 [sys.executable, "-I", "-S", watcher.__file__, *watch],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=None if environment is None else {**os.environ, **environment},
+                env={**MODEST, **os.environ, **(environment or {})},
                 cwd=folder,
                 # Ctrl-C goes to the terminal's whole group; the order of ending is ours.
                 start_new_session=True,

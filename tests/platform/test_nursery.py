@@ -50,6 +50,16 @@ match sys.argv[1:]:
         sys.exit(int(status))
     case ["fail"]:
         raise ValueError("of its own")
+    case ["hash passwords"]:
+        def taken():
+            return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        before = taken()
+        for _ in range(3):
+            largest = bytearray(os.urandom(1)) * 19_000_000
+            while_hashing = taken()
+            small = bytearray(100_000)  # Freed last, it would be the end of what could be given back.
+            del largest
+        print(while_hashing - before > 18, taken() - before < 5, flush=True)
     case ["files"]:
         files = [f"/proc/self/fd/{it}" for it in os.listdir("/proc/self/fd") if int(it) > 2]
         print([os.readlink(it) for it in files if os.path.exists(it)], flush=True)  # What listed them is closed by now.
@@ -192,6 +202,11 @@ def test_what_one_is_told_is_nowhere_in_the_memory_of_the_next(new: Callable[[],
 
     new().does("say", "WORD", WORD=secret).wait()
     assert search() == "found 0 in True\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_program_gives_the_memory_back_in_which_it_hashed_passwords(new: Callable[[], Program]) -> None:
+    assert once_logged(new().does("hash passwords").log, "\n") == "True True\n"
 
 
 @pytest.mark.parametrize(("words", "status"), [(["exit", "7"], 7), (["exit", "0"], 0), (["fail"], 1)])
