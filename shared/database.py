@@ -38,12 +38,16 @@ NAMING = {
 }
 
 STATEMENT_SECONDS = 30
+IDLE_SECONDS = 60
 _SESSION = {
     # A plan is kept as long as its connection. One made while a table was empty would read the whole of it for ever
     # after, and every query on the way of a request has an index.
     "enable_seqscan": "off",
     # A process that stands still, or a machine that vanished, must not keep its locks: others wait for them.
     "idle_in_transaction_session_timeout": "15s",
+    # Each is a process of PostgreSQL, which grows to 8 MB. The pool gives out those used last, so that what only a
+    # rush of calls had needed rests, and goes.
+    "idle_session_timeout": f"{IDLE_SECONDS}s",
     "lock_timeout": "10s",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
@@ -175,26 +179,59 @@ class Database:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Transaction]:
         """One transaction: committed when the block ends, rolled back when it raises."""
-        async with self.engine.connect() as connection:
-            raw = (await connection.get_raw_connection()).driver_connection
-            assert raw is not None
-            try:
-                async with _ended(raw):
-                    tx = Transaction(connection, raw, now=self.clock(), real_now=self.real_clock(), memory=self._memory)
-                    yield tx
-                    if tx.outbox or tx.audit:
-                        await self._flush(tx)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-                # A statement that is cancelled costs SQLAlchemy its connection.
-                raise_if_cancelled(error)
-                raise
-            finally:
-                if raw.is_closed():
-                    await connection.invalidate()
+        try:
+            async with self._transaction() as (connection, raw):
+                tx = Transaction(connection, raw, now=self.clock(), real_now=self.real_clock(), memory=self._memory)
+                yield tx
+                if tx.outbox or tx.audit:
+                    await self._flush(tx)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            # A statement that is cancelled costs SQLAlchemy its connection.
+            raise_if_cancelled(error)
+            raise
         if tx.says:
             self._wake.set()
         for wake in tx.after_commit:
             wake()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[tuple[AsyncConnection, Any]]:
+        """A transaction on a connection of the pool, which is closed unless the transaction was seen to end.
+
+        A BEGIN that is cancelled, or answered too late, may have begun. asyncpg would then take every later transaction
+        on this connection for a part of that one: it would say "committed" of each, and PostgreSQL would commit none.
+
+        A connection that died in the pool is found out at BEGIN, when nothing is done yet: another takes its place.
+        """
+        is_second = False
+        while True:
+            async with self.engine.connect() as connection:
+                raw: Any = (await connection.get_raw_connection()).driver_connection
+                has_ended = False
+                try:
+                    transaction = raw.transaction()
+                    try:
+                        await transaction.start()
+                    except Exception as error:
+                        # Who waited in vain for an answer would wait as long for another connection's.
+                        if is_second or isinstance(error, TimeoutError) or not is_worlds_fault(error):
+                            raise
+                        is_second = True
+                        continue
+                    try:
+                        yield connection, raw
+                    except BaseException:
+                        await transaction.rollback()
+                        has_ended = True
+                        raise
+                    await transaction.commit()
+                    has_ended = True
+                    return
+                finally:
+                    if not has_ended:
+                        raw.terminate()
+                    if raw.is_closed():
+                        await connection.invalidate()
 
     async def connect(self, **server_settings: str) -> Any:
         """Return a direct asyncpg connection outside the pool, for locks and LISTEN."""
@@ -253,30 +290,6 @@ def raise_if_cancelled(error: BaseException | None = None) -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError from error
-
-
-@asynccontextmanager
-async def _ended(raw: Any) -> AsyncIterator[None]:
-    """One transaction on this connection, which is closed unless the transaction was seen to end.
-
-    A BEGIN that is cancelled, or answered too late, may have begun. asyncpg would then take every later transaction
-    on this connection for a part of that one: it would say "committed" of each, and PostgreSQL would commit none.
-    """
-    transaction = raw.transaction()
-    has_ended = False
-    try:
-        await transaction.start()
-        try:
-            yield
-        except BaseException:
-            await transaction.rollback()
-            has_ended = True
-            raise
-        await transaction.commit()
-        has_ended = True
-    finally:
-        if not has_ended:
-            raw.terminate()
 
 
 def _refuse_dead_connection(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared import audit, outbox
-from shared.database import WAKE_CHANNEL, Database, Transaction, is_worlds_fault
+from shared.database import _SESSION, WAKE_CHANNEL, Database, Transaction, is_worlds_fault
 from shared.ids import new_id
 from shared.tables import audit as audit_table
 from shared.tables import inbox, progress
@@ -87,21 +87,18 @@ async def test_a_commit_on_a_connection_that_died_says_so(database: Database) ->
     assert await counts(database) == [0, 0, 0]
 
 
-async def test_a_server_that_dies_while_nothing_is_asked_of_it_is_the_worlds_fault_and_costs_one_try(
-    database: Database,
-) -> None:
+async def test_a_server_that_dies_while_nothing_is_asked_of_it_costs_nobody_a_try(database: Database) -> None:
     async with database.begin() as tx:
-        protocol = tx.raw._protocol
+        dead, protocol = tx.raw, tx.raw._protocol
     # As a dying server says it, unasked; the end of the connection has not arrived yet.
     fields = b"SFATAL\0VFATAL\0C57P02\0Mterminating connection\0\0"
     protocol.data_received(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
 
-    with pytest.raises(asyncpg.InternalClientError) as found:
-        async with database.begin() as tx:
-            await say_something(tx)
+    async with database.begin() as tx:
+        assert tx.raw is not dead
+        await say_something(tx)
 
-    assert is_worlds_fault(found.value)
-    assert await counts(database) == [0, 0, 0]
+    assert await counts(database) == [1, 1, 1]
 
 
 async def test_an_announcement_that_cannot_be_written_undoes_the_rest(database: Database) -> None:
@@ -139,6 +136,33 @@ async def test_connections_that_died_in_the_pool_are_replaced(database: Database
 
     async with database.begin() as one, database.begin() as two, database.begin() as three:
         assert [await tx.value(text("SELECT 1")) for tx in (one, two, three)] == [1, 1, 1]
+
+
+async def test_connections_that_only_a_rush_needed_are_given_back(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(_SESSION, "idle_session_timeout", "300ms")
+    database = await asyncio.to_thread(databases.open, "approval")
+    watcher = await database.connect()
+
+    async def connected() -> int:
+        found: int = await watcher.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return found
+
+    async with database.begin(), database.begin(), database.begin():
+        assert await connected() == 3
+
+    async def only_one_is_left() -> bool:
+        await counts(database)
+        return await connected() == 1
+
+    await until(only_one_is_left)
+    async with database.begin(), database.begin(), database.begin():
+        assert await connected() == 3
+    await watcher.close()
+    await databases.drop(database)
 
 
 async def test_a_transaction_that_was_cancelled_says_that_it_was_cancelled(database: Database) -> None:
