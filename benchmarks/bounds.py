@@ -43,16 +43,18 @@ class Busy:
         found = {name: _seconds_of(process) for name, process in self._parts.items()}
         for process in psutil.process_iter(["name"]):
             if part := {"postgres": "PostgreSQL", "java": "Kafka"}.get(process.info["name"] or ""):
-                found[part] = found.get(part, 0.0) + _seconds_of(process)
+                found[part] = found.get(part, 0.0) + _seconds_of(process, with_ended=True)
         return {**found, "load": _seconds_of(psutil.Process())}
 
 
-def _seconds_of(process: psutil.Process) -> float:
+def _seconds_of(process: psutil.Process, *, with_ended: bool = False) -> float:
+    """Return what a process has used; `with_ended` what its children had, too: of PostgreSQL, closed connections."""
     try:
         told = process.cpu_times()
     except psutil.Error:
         return 0.0
-    return float(told.user + told.system)
+    ended = told.children_user + told.children_system if with_ended else 0.0
+    return float(told.user + told.system + ended)
 
 
 @contextmanager

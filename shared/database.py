@@ -138,6 +138,7 @@ class Database:
         self.clock = clock
         self.real_clock: Clock = wall_clock
         self._flush = flush
+        self._pool_size = pool_size
         self.engine = create_async_engine(
             self.url,
             pool_size=pool_size,
@@ -203,8 +204,7 @@ class Database:
 
         A connection that died in the pool is found out at BEGIN, when nothing is done yet: another takes its place.
         """
-        is_second = False
-        while True:
+        for others_left in range(self._pool_size, -1, -1):
             async with self.engine.connect() as connection:
                 raw: Any = (await connection.get_raw_connection()).driver_connection
                 has_ended = False
@@ -214,9 +214,8 @@ class Database:
                         await transaction.start()
                     except Exception as error:
                         # Who waited in vain for an answer would wait as long for another connection's.
-                        if is_second or isinstance(error, TimeoutError) or not is_worlds_fault(error):
+                        if not others_left or isinstance(error, TimeoutError) or not is_worlds_fault(error):
                             raise
-                        is_second = True
                         continue
                     try:
                         yield connection, raw

@@ -27,7 +27,7 @@ SETTINGS = {
     "listen_addresses": ports.HOST,
     "unix_socket_directories": "",  # A socket's path may be too long under a deep data folder.
     "max_connections": "200",
-    "shared_buffers": "64MB",
+    "shared_buffers": "48MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
     # DETAIL lines quote the values that broke a constraint, and those are people's.

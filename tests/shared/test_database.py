@@ -88,14 +88,15 @@ async def test_a_commit_on_a_connection_that_died_says_so(database: Database) ->
 
 
 async def test_a_server_that_dies_while_nothing_is_asked_of_it_costs_nobody_a_try(database: Database) -> None:
-    async with database.begin() as tx:
-        dead, protocol = tx.raw, tx.raw._protocol
+    async with database.begin() as one, database.begin() as two, database.begin() as three:
+        dead = [tx.raw for tx in (one, two, three)]
     # As a dying server says it, unasked; the end of the connection has not arrived yet.
     fields = b"SFATAL\0VFATAL\0C57P02\0Mterminating connection\0\0"
-    protocol.data_received(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+    for raw in dead:
+        raw._protocol.data_received(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
 
     async with database.begin() as tx:
-        assert tx.raw is not dead
+        assert tx.raw not in dead
         await say_something(tx)
 
     assert await counts(database) == [1, 1, 1]
