@@ -16,11 +16,11 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
-from sqlalchemy import Column, TextClause, delete, func, select, text, tuple_, union_all
+from sqlalchemy import func, select, text, union_all
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared import audit, database, telemetry, topics
+from shared import audit, database, slices, telemetry, topics
 from shared.database import Database, Transaction
 from shared.delivery import Delivery, Handlers
 from shared.kafka import Kafka
@@ -41,8 +41,6 @@ INBOX_KEPT = text("interval '395 days'")
 CHORES_AT_ONCE = 2
 """All are due when a worker starts. Each that had a connection of its own then would keep it for good, a process of
 PostgreSQL with some 4 MB, and never need it again; with two, one that waits for a lock holds up no other."""
-CLEANED_AT_ONCE = 10_000
-"""How many rows of a table go in one transaction. A week of receipts would outlast the limit of a statement."""
 
 A = TypeVar("A")
 
@@ -308,27 +306,17 @@ async def _answer(asked: Awaitable[A]) -> A:
         database.raise_if_cancelled()
 
 
-async def clean_up(tx: Transaction, *, at_once: int = CLEANED_AT_ONCE) -> int:
+async def clean_up(tx: Transaction) -> int:
     """Delete what has served its time, the oldest first. Returns how many rows went; 0 when no more of them wait.
 
     Receipts go after 7 days, inbox entries after the longest retention and 30, resolved parked records with them.
     """
-    week = text("interval '7 days'")
-    counts = [
-        await _delete_oldest(tx, outbox.c.sent_at, week, at_once),
-        await _delete_oldest(tx, inbox.c.seen_at, INBOX_KEPT, at_once),
-        await _delete_oldest(tx, parked.c.resolved_at, INBOX_KEPT, at_once),
-    ]
-    # Some row comes of age at each moment: called again until there is none, this would never rest.
-    return sum(counts) if max(counts) == at_once else 0
-
-
-async def _delete_oldest(tx: Transaction, at: Column[Any], kept: TextClause, at_most: int) -> int:
-    key = at.table.primary_key.columns
-    oldest = select(*key).where(at < func.now() - kept).order_by(at).limit(at_most)
-    # Locked, since what somebody marks to be sent again just now must stay; what is locked already is theirs.
-    oldest = oldest.with_for_update(skip_locked=True)
-    return (await tx.execute(delete(at.table).where(tuple_(*key).in_(oldest)))).rowcount
+    now = func.now()
+    return slices.left_over(
+        await slices.delete_oldest(tx, outbox.c.sent_at, now - text("interval '7 days'")),
+        await slices.delete_oldest(tx, inbox.c.seen_at, now - INBOX_KEPT),
+        await slices.delete_oldest(tx, parked.c.resolved_at, now - INBOX_KEPT),
+    )
 
 
 async def count_what_waits(tx: Transaction) -> int:

@@ -12,12 +12,8 @@ def chores(keys: usecases.Keys) -> list[Chore]:
         await usecases.ensure_signing_key(tx, keys)
         return 0
 
-    async def forget_old_sign_ins(tx: Transaction) -> int:
-        await store.forget_old_sign_ins(tx)
-        return 0
-
     return [
         Chore("renew the signing key", 3600, renew_signing_key),
         Chore("fire timers", 1, usecases.fire_timer),
-        Chore("forget old sign-ins", 3600, forget_old_sign_ins),
+        Chore("forget old sign-ins", 3600, store.forget_old_sign_ins),
     ]

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from services.notification import domain, render, store
-from shared import audit, outbox, policy, replicas, telemetry
+from shared import audit, outbox, policy, replicas, slices, telemetry
 from shared.contracts import notification
 from shared.contracts.community import Community
 from shared.database import Transaction
@@ -172,13 +172,16 @@ async def forget(tx: Transaction) -> int:
     """Wipe what was written in mails that ended 30 days ago, and who filed requests that ended 90 days ago.
 
     After 400 days what ended goes as a whole, and so does a draft of then that was never submitted.
+    Returns how many rows; 0 when no more of them wait.
     """
-    await store.wipe_bodies(tx, tx.now - BODIES_KEPT)
-    await store.wipe_contacts(tx, tx.now - CONTACTS_KEPT)
-    await store.delete_notices(tx, tx.now - NOTICES_KEPT)
-    await store.delete_departures(tx, tx.now - NOTICES_KEPT)
-    await store.delete_requests(tx, tx.now - NOTICES_KEPT)
-    return 0
+    return slices.left_over(
+        await store.wipe_bodies(tx, tx.now - BODIES_KEPT),
+        await store.wipe_contacts(tx, tx.now - CONTACTS_KEPT),
+        await store.delete_notices(tx, tx.now - NOTICES_KEPT),
+        await store.delete_departures(tx, tx.now - NOTICES_KEPT),
+        await store.delete_requests(tx, tx.now - NOTICES_KEPT),
+        await store.delete_drafts(tx, tx.now - NOTICES_KEPT),
+    )
 
 
 async def list_notices_of_request(

@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 from joserfc import jws
 
 from services.directory import passwords, store, tables, usecases
-from shared import tokens
+from shared import slices, tokens
 from shared.contracts import directory
 from shared.errors import Refusal
 from shared.ids import PersonId
@@ -281,6 +281,23 @@ async def test_old_sessions_used_links_and_failures_that_count_no_more_are_forgo
     assert await left() == [0, 1, 0]
     desk.wait(timedelta(hours=60))
     assert await left() == [0, 0, 0]
+
+
+async def test_what_is_of_no_use_any_more_is_forgotten_a_slice_at_a_time(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "AT_ONCE", 2)
+    _, user_id = await signed_up(desk)
+    for _ in range(3):
+        await desk.sign_in(user_id, "wrong")
+    desk.wait(timedelta(hours=25))
+
+    async def forget() -> int:
+        async with desk.db.begin() as tx:
+            return await store.forget_old_sign_ins(tx)
+
+    assert [await forget(), await forget()] == [2 + 1, 0]  # The third is the link that was used.
+    assert await desk.rows(tables.failed_sign_in) == []
 
 
 async def test_a_password_that_was_right_before_the_lock_does_not_sign_in_after_it(desk: Desk) -> None:

@@ -3,10 +3,12 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import func, select
 
 from services.notification import usecases
 from services.notification.tables import attempt, notice, request
+from shared import slices
 from shared.database import Database
 from tests.notification import builders
 from tests.notification.builders import HELP_DESK, ARequest, feed, new_person, sender
@@ -104,6 +106,20 @@ async def test_a_draft_of_which_only_a_code_was_asked_is_forgotten_after_400_day
         assert set(await contacts(timed)) == left
 
 
+async def test_what_has_come_of_age_together_is_forgotten_a_slice_at_a_time(
+    timed: Database, calendar: Calendar, mails: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "AT_ONCE", 4)
+    asked = [ARequest() for _ in range(5)]
+    for one in asked:
+        await feed(timed, one.organization(), one.submitted(), one.denied())
+    await sender(timed, mails.address).send_due()
+    for days, counts in ((31, [4, 4, 0]), (91, [4, 0]), (401, [8, 5, 0])):
+        calendar.ahead = timedelta(days=days)
+        assert [await forget(timed) for _ in counts] == counts, "0 as soon as no slice was full"
+    assert (await rows_in(timed, notice), await rows_in(timed, request)) == (0, 0)
+
+
 async def rows_in(db: Database, table: Any) -> int:
     async with db.begin() as tx:
         return int(await tx.value(select(func.count()).select_from(table)))
@@ -118,9 +134,9 @@ async def contacts(db: Database) -> dict[Any, str | None]:
         return {row.id: row.email for row in await tx.rows(select(request.c.id, request.c.email))}
 
 
-async def forget(db: Database) -> None:
+async def forget(db: Database) -> int:
     async with db.begin() as tx:
-        await usecases.forget(tx)
+        return await usecases.forget(tx)
 
 
 async def overdue(db: Database) -> int:

@@ -7,11 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
+import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import func, update
 
 from services.registration import domain, store, tables, timers, usecases
 from services.registration.files import Files
+from shared import slices
 from shared.contracts import approval
 from shared.ids import new_id
 from shared.tables import audit, outbox
@@ -195,7 +197,9 @@ async def test_what_was_erased_can_be_filed_anew_by_a_new_person(desk: Desk) -> 
     assert (await desk.prove(again.json()["request_id"])).status_code == 200
 
 
-async def test_rows_that_prove_limit_and_repeat_nothing_any_more_go(desk: Desk) -> None:
+async def test_rows_that_prove_limit_and_repeat_nothing_any_more_go(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     headers = {"idempotency-key": '"one"'}
     answer = await desk.http.post("/registration/v1/requests", json=a_wish(), headers=headers)
     await desk.prove(answer.json()["request_id"], "wrong")
@@ -215,11 +219,15 @@ async def test_rows_that_prove_limit_and_repeat_nothing_any_more_go(desk: Desk) 
     kept = (tables.email_code, tables.filing_key, tables.counted_act, tables.invitation)
     desk.wait(domain.CODE_LIVES - timedelta(minutes=1))
     assert await run(desk, "clean up rows") == 0
+    assert [len(await desk.rows(table)) for table in kept] == [1, 1, 3, 1]
     desk.wait(timedelta(minutes=2))
-    assert await run(desk, "clean up rows") == 1 + 1 + 3
+    monkeypatch.setattr(slices, "AT_ONCE", 2)
+    assert await run(desk, "clean up rows") == 1 + 1 + 2, "so it is called again"
+    assert await run(desk, "clean up rows") == 0
     assert [len(await desk.rows(table)) for table in kept] == [0, 0, 0, 1]
     desk.wait(domain.INVITATION_LIVES + domain.INVITATION_KEPT)
-    assert await run(desk, "clean up rows") == 1
+    await run(desk, "clean up rows")
+    assert await desk.rows(tables.invitation) == []
 
 
 async def test_a_used_code_that_has_not_expired_stays_so_that_no_older_one_counts_again(desk: Desk) -> None:

@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaConnectionError
 from aiokafka.record.util import calc_crc32c
 from sqlalchemy import func, insert, select, text, update
 
-from shared import audit, delivery, worker
+from shared import audit, delivery, slices, worker
 from shared.contracts.directory import PEOPLE_TOPIC, PersonState
 from shared.contracts.notification import TOPIC, NoticeSent
 from shared.database import Database, Transaction
@@ -573,7 +573,10 @@ async def test_what_has_served_its_time_is_cleaned_up_and_the_rest_is_kept(datab
         assert [row.event_id for row in await tx.rows(select(inbox.c.event_id))] == ["young"]
 
 
-async def test_what_has_served_its_time_goes_in_slices_the_oldest_first(database: Database) -> None:
+async def test_what_has_served_its_time_goes_in_slices_the_oldest_first(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "AT_ONCE", 2)
     async with database.begin() as tx:
         await add_receipts(tx, 9, 6, 12, 8, 5, 11, 10)
         await tx.execute(
@@ -586,7 +589,7 @@ async def test_what_has_served_its_time_goes_in_slices_the_oldest_first(database
     counts, ages = [], []
     for _ in range(3):
         async with database.begin() as tx:
-            counts.append(await worker.clean_up(tx, at_once=2))
+            counts.append(await worker.clean_up(tx))
             ages.append(await ages_of_receipts(tx))
 
     assert ages == [[5, 6, 8, 9, 10], [5, 6, 8], [5, 6]]

@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, literal, or_, select, update
+from sqlalchemy import bindparam, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.directory import domain
 from services.directory.tables import account, failed_sign_in, password_link, person, session
+from shared import slices
 from shared.database import Transaction
 from shared.ids import PersonId, new_id
 
@@ -198,15 +199,16 @@ async def limit_reached_at(tx: Transaction, client_hash: str) -> datetime | None
     return found
 
 
-async def forget_old_sign_ins(tx: Transaction) -> None:
-    """Delete the sessions, links and failures that have been of no use for a while."""
+async def forget_old_sign_ins(tx: Transaction) -> int:
+    """Delete the sessions, links and failures that have been of no use for a while.
+
+    Returns how many; 0 when no more of them wait.
+    """
     useless = tx.now - domain.DEAD_SIGN_INS_KEPT
-    await tx.execute(
-        delete(session).where(
-            or_(session.c.ended_at < useless, session.c.signed_in_at < useless - domain.SESSION_LIVES)
-        )
+    return slices.left_over(
+        await slices.delete_oldest(tx, session.c.ended_at, useless),
+        await slices.delete_oldest(tx, session.c.signed_in_at, useless - domain.SESSION_LIVES),
+        await slices.delete_oldest(tx, password_link.c.used_at, useless),
+        await slices.delete_oldest(tx, password_link.c.expires_at, useless),
+        await slices.delete_oldest(tx, failed_sign_in.c.at, tx.now - domain.FAILURES_COUNT_FOR),
     )
-    await tx.execute(
-        delete(password_link).where(or_(password_link.c.used_at < useless, password_link.c.expires_at < useless))
-    )
-    await tx.execute(delete(failed_sign_in).where(failed_sign_in.c.at < tx.now - domain.FAILURES_COUNT_FOR))

@@ -32,6 +32,7 @@ from services.notification.store.notices import (
     withdraw,
 )
 from services.notification.store.requests import (
+    delete_drafts,
     delete_requests,
     keep_request,
     load_community_id,
@@ -65,6 +66,7 @@ __all__ = [
     "add_settlements",
     "delete_departures",
     "delete_notices",
+    "delete_drafts",
     "delete_requests",
     "hasten",
     "keep_request",

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.notification import domain
 from services.notification.tables import departure, place
-from shared import telemetry
+from shared import slices, telemetry
 from shared.database import Transaction
 from shared.ids import PlaceId, ScopeId
 
@@ -87,6 +87,6 @@ async def save_told(tx: Transaction, departure_ids: Sequence[UUID]) -> None:
         await tx.execute(update(departure).where(departure.c.id.in_(departure_ids)).values(told_at=tx.now))
 
 
-async def delete_departures(tx: Transaction, told_before: datetime) -> None:
-    """Forget departures that were told very long ago."""
-    await tx.execute(delete(departure).where(departure.c.told_at < told_before))
+async def delete_departures(tx: Transaction, told_before: datetime) -> int:
+    """Forget departures that were told very long ago. Returns how many."""
+    return await slices.delete_oldest(tx, departure.c.told_at, told_before)

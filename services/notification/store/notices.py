@@ -20,7 +20,6 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
-    delete,
     func,
     not_,
     or_,
@@ -32,7 +31,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from services.notification import domain
 from services.notification.tables import attempt, notice, request
-from shared import telemetry
+from shared import slices, telemetry
 from shared.database import Transaction
 from shared.ids import PersonId, RequestId
 
@@ -274,18 +273,15 @@ async def list_mine(
     return [Mine(**row._mapping) for row in await tx.rows(query)]
 
 
-async def wipe_bodies(tx: Transaction, ended_before: datetime) -> None:
-    """Forget what was written to whom in mails that ended long ago."""
-    await tx.execute(
-        update(notice)
-        .where(notice.c.ended_at < ended_before, notice.c.address.is_not(None))
-        .values(subject=None, text=None, html=None, address=None)
-    )
+async def wipe_bodies(tx: Transaction, ended_before: datetime) -> int:
+    """Forget what was written to whom in mails that ended long ago. Returns in how many."""
+    nothing = {"subject": None, "text": None, "html": None, "address": None}
+    return await slices.wipe_oldest(tx, notice.c.ended_at, ended_before, notice.c.address.is_not(None), values=nothing)
 
 
-async def delete_notices(tx: Transaction, ended_before: datetime) -> None:
-    """Forget notices that ended very long ago, and every try to send them."""
-    await tx.execute(delete(notice).where(notice.c.ended_at < ended_before, notice.c.address.is_(None)))
+async def delete_notices(tx: Transaction, ended_before: datetime) -> int:
+    """Forget notices that ended very long ago, and every try to send them. Returns how many."""
+    return await slices.delete_oldest(tx, notice.c.ended_at, ended_before, notice.c.address.is_(None))
 
 
 def _detail(name: str) -> ColumnElement[str]:

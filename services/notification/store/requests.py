@@ -5,11 +5,12 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from services.notification import domain
 from services.notification.tables import request
+from shared import slices
 from shared.database import Transaction
 from shared.ids import RequestId
 
@@ -43,19 +44,20 @@ async def keep_request(
     return community_id
 
 
-async def wipe_contacts(tx: Transaction, ended_before: datetime) -> None:
-    """Forget who filed the requests that ended long ago."""
-    await tx.execute(
-        update(request)
-        .where(request.c.ended_at < ended_before, request.c.email.is_not(None))
-        .values(given_name=None, family_name=None, email=None)
-    )
+async def wipe_contacts(tx: Transaction, ended_before: datetime) -> int:
+    """Forget who filed the requests that ended long ago. Returns of how many."""
+    nobody = {"given_name": None, "family_name": None, "email": None}
+    return await slices.wipe_oldest(tx, request.c.ended_at, ended_before, request.c.email.is_not(None), values=nobody)
 
 
-async def delete_requests(tx: Transaction, before: datetime) -> None:
-    """Forget requests that ended very long ago, and drafts of then that were never submitted and so have no end."""
-    await tx.execute(delete(request).where(request.c.ended_at < before, request.c.email.is_(None)))
-    await tx.execute(delete(request).where(request.c.heard_at < before, request.c.tracking_number.is_(None)))
+async def delete_requests(tx: Transaction, before: datetime) -> int:
+    """Forget requests that ended very long ago. Returns how many."""
+    return await slices.delete_oldest(tx, request.c.ended_at, before, request.c.email.is_(None))
+
+
+async def delete_drafts(tx: Transaction, before: datetime) -> int:
+    """Forget drafts of very long ago that were never submitted, and so have no end. Returns how many."""
+    return await slices.delete_oldest(tx, request.c.heard_at, before, request.c.tracking_number.is_(None))
 
 
 async def load_community_id(tx: Transaction, request_id: RequestId) -> str | None:

@@ -3,11 +3,12 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.registration import domain
 from services.registration.tables import email_code
+from shared import slices
 from shared.database import Transaction
 from shared.ids import RequestId, new_id
 
@@ -58,4 +59,4 @@ async def delete_expired_codes(tx: Transaction) -> int:
 
     Used ones stay until they would have expired: without the newest, an older one would count again.
     """
-    return (await tx.execute(delete(email_code).where(email_code.c.expires_at <= tx.now))).rowcount
+    return await slices.delete_oldest(tx, email_code.c.expires_at, tx.now)

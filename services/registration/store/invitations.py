@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, delete, or_, select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.registration import domain
 from services.registration.tables import invitation, request
+from shared import slices
 from shared.database import Transaction
 from shared.ids import RequestId
 
@@ -75,5 +76,4 @@ async def use_invitation(tx: Transaction, invitation_id: UUID, request_id: Reque
 
 async def delete_old_invitations(tx: Transaction) -> int:
     """Delete invitations that ended long ago, and return how many."""
-    done = await tx.execute(delete(invitation).where(invitation.c.expires_at <= tx.now - domain.INVITATION_KEPT))
-    return done.rowcount
+    return await slices.delete_oldest(tx, invitation.c.expires_at, tx.now - domain.INVITATION_KEPT)

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Integer, bindparam, delete, func, select, update
+from sqlalchemy import Integer, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.registration import domain
 from services.registration.tables import counted_act, filing_key
+from shared import slices
 from shared.database import Transaction
 from shared.ids import new_id
 
@@ -55,7 +56,7 @@ async def add_act(tx: Transaction, limit: domain.Limit, who: str) -> None:
 
 async def delete_old_acts(tx: Transaction) -> int:
     """Delete what no limit counts any more, and return how many. No limit looks back further than a day."""
-    return (await tx.execute(delete(counted_act).where(counted_act.c.at <= tx.now - timedelta(days=1)))).rowcount
+    return await slices.delete_oldest(tx, counted_act.c.at, tx.now - timedelta(days=1))
 
 
 async def add_key(tx: Transaction, caller: str, key: str, body_fingerprint: str) -> Answer | None:
@@ -86,4 +87,4 @@ async def save_answer(tx: Transaction, caller: str, key: str, status: int, conte
 
 async def delete_ended_keys(tx: Transaction) -> int:
     """Delete keys that have had their day, and return how many."""
-    return (await tx.execute(delete(filing_key).where(filing_key.c.ends_at <= tx.now))).rowcount
+    return await slices.delete_oldest(tx, filing_key.c.ends_at, tx.now)

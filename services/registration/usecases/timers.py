@@ -1,7 +1,7 @@
 """What time brings: drafts expire, identities are erased, silence is noticed, old rows go."""
 
 from services.registration import domain, store
-from shared import audit, outbox, telemetry
+from shared import audit, outbox, slices, telemetry
 from shared.database import Transaction
 
 log = telemetry.logger(__name__)
@@ -17,11 +17,13 @@ async def expire_drafts(tx: Transaction) -> int:
 
 
 async def clean_up(tx: Transaction) -> int:
-    """Delete what proves, limits and repeats nothing any more. Returns how many rows."""
-    codes = await store.delete_expired_codes(tx)
-    acts = await store.delete_old_acts(tx)
-    keys = await store.delete_ended_keys(tx)
-    return codes + acts + keys + await store.delete_old_invitations(tx)
+    """Delete what proves, limits and repeats nothing any more. Returns how many rows; 0 when no more of them wait."""
+    return slices.left_over(
+        await store.delete_expired_codes(tx),
+        await store.delete_old_acts(tx),
+        await store.delete_ended_keys(tx),
+        await store.delete_old_invitations(tx),
+    )
 
 
 async def erase_identities(tx: Transaction) -> int:
