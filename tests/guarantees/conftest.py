@@ -3,8 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import httpx
 import pytest
@@ -14,9 +13,10 @@ from services.story import Story
 from services.story.acts import COMMUNITY, code_in
 from services.story.telling import Person
 from shared.testing.product import Product
+from shared.testing.torture.calls import Book, Stubborn
+from shared.testing.torture.timeline import Timeline
 
 _PATIENCE_SECONDS = 150.0  # A mail whose sender was killed waits for the end of its lease, a minute.
-_GATEWAYS_OWN = (502, 503, 504)
 
 
 @dataclass
@@ -36,10 +36,15 @@ class Crowd:
     """
 
     story: Story
+    book: Book
     administrator: Person
     organization_id: str
     group_id: str
-    answered_seconds: list[float] = field(default_factory=list)
+
+    @property
+    def http(self) -> httpx.Client:
+        """How they call."""
+        return self.story.do.http
 
     def file(self) -> Wish:
         """File a new person's request to join, and prove the e-mail address."""
@@ -51,14 +56,14 @@ class Crowd:
             "organization_id": self.organization_id,
             "group_id": self.group_id,
         }
-        answer = self.call("POST", "/registration/v1/requests", json=body)
+        answer = self.http.post("/registration/v1/requests", json=body)
         assert answer.status_code == 201, answer.text
         return Wish(person, answer.json()["request_id"], answer.json()["tracking_number"])
 
     def prove(self, wish: Wish) -> None:
         """Type the code of the mail in."""
         url = f"/registration/v1/requests/{wish.request_id}/email-proof"
-        answer = self.call("POST", url, json={"code": self._code(wish.person)})
+        answer = self.http.post(url, json={"code": self._code(wish.person)})
         # A proof whose answer was lost finds the code used: then it must have been taken.
         assert answer.status_code == 200 or self.state(wish) != "awaiting_email_proof", answer.text
 
@@ -66,7 +71,7 @@ class Crowd:
         """Return the code that a mail brings: the inbox may be down as everything else."""
         ends_at = time.monotonic() + _PATIENCE_SECONDS
         while True:
-            for mail in self.call("GET", "/mail/messages", params={"to": person.email}).json():
+            for mail in self.http.get("/mail/messages", params={"to": person.email}).json():
                 if "code" in mail["subject"].lower():
                     return code_in(mail)
             assert time.monotonic() < ends_at, f"no code reaches {person.email}"
@@ -79,12 +84,11 @@ class Crowd:
         ends_at = time.monotonic() + _PATIENCE_SECONDS
         while True:
             assert time.monotonic() < ends_at, f"{wish.request_id} never reached the queue"
-            found = self.call("GET", url, headers=headers)
+            found = self.http.get(url, headers=headers)
             if found.status_code == 200:
                 break
             time.sleep(0.05)
-        answer = self.call(
-            "POST",
+        answer = self.http.post(
             f"{url}/decisions",
             json={"verdict": "approve"},
             headers={**headers, "if-match": found.headers["etag"], "idempotency-key": wish.request_id},
@@ -93,23 +97,8 @@ class Crowd:
 
     def state(self, wish: Wish) -> str:
         """Return what the tracking number tells."""
-        answer = self.call("GET", f"/registration/v1/statuses/{wish.tracking_number}")
+        answer = self.http.get(f"/registration/v1/statuses/{wish.tracking_number}")
         return str(answer.json()["state"])
-
-    def call(self, method: str, url: str, **more: Any) -> httpx.Response:
-        """Make a call until it is answered by a service."""
-        ends_at = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            began = time.monotonic()
-            try:
-                answer = self.story.do.http.request(method, url, **more)
-            except httpx.HTTPError:
-                answer = None
-            if answer is not None and answer.status_code not in _GATEWAYS_OWN:
-                self.answered_seconds.append(time.monotonic() - began)
-                return answer
-            assert time.monotonic() < ends_at, f"{method} {url} is never answered"
-            time.sleep(0.1)
 
     def all_at_once(self, wishes: list[Wish], *, callers: int = 8) -> None:
         """Prove and approve many requests, several callers beside each other."""
@@ -125,10 +114,12 @@ class Crowd:
 @pytest.fixture(scope="session")
 def crowd(product: Product) -> Iterator[Crowd]:
     """One organization with one group, come into being through the public API."""
+    book = Book(Timeline())
     story = Story.at(product.origin, product.told, Console(quiet=True))
+    story.do.http = story.do.tell.http = httpx.Client(base_url=product.origin, timeout=20, transport=Stubborn(book))
     xyz = story.an_organization_registers(story.the_help_desk_opens(), "XYZ Medical Group")
     administrator, group_id = story.a_group_is_created(xyz)
-    yield Crowd(story, administrator, xyz.id, group_id)
+    yield Crowd(story, book, administrator, xyz.id, group_id)
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +128,7 @@ def is_well_again(product: Product, crowd: Crowd) -> Iterator[None]:
     product.wait_ready()
     person = crowd.administrator
     body = {"user_id": person.user_id, "password": person.password}
-    answer = crowd.call("POST", "/directory/v1/sessions", json=body)
+    answer = crowd.http.post("/directory/v1/sessions", json=body)
     person.token = answer.json()["access_token"]
     crowd.story.do.http.cookies.clear()
     yield
