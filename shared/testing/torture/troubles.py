@@ -37,6 +37,7 @@ _HELD_ROWS = {
 }
 _KINDS = {
     "kill": 8,
+    "stop": 3,
     "pause": 4,
     "kafka down": 2,
     "cut": 2,
@@ -45,7 +46,8 @@ _KINDS = {
     "poison": 1,
     "hold": 2,
 }
-"""How many of each lie in the deck from which troubles are drawn: half of the processes die, the rest suffers."""
+"""How many of each lie in the deck from which troubles are drawn: half of the processes die, the rest suffers.
+What is stopped is told to end in the middle of its work, and cancels what it cannot finish."""
 _PATIENCE_SECONDS = 180.0
 _DUPLICATES = 25
 
@@ -66,7 +68,7 @@ class Trouble:
     seed: int
 
     def __str__(self) -> str:
-        lasts = "" if self.kind in ("kill", "cut", "duplicate", "poison") else f" for {self.seconds:.1f} s"
+        lasts = "" if self.kind in ("kill", "stop", "cut", "duplicate", "poison") else f" for {self.seconds:.1f} s"
         return f"{self.kind} {self.target}".rstrip() + lasts
 
 
@@ -82,6 +84,7 @@ def plan(seed: int, count: int, *, longest_seconds: float = 5.0, rest_seconds: f
         kind = deck.pop()
         target = {
             "kill": lambda: dice.choice(PARTS),
+            "stop": lambda: dice.choice(deployment.SERVICES),
             "pause": lambda: dice.choice(PARTS),
             "smtp": lambda: dice.choice(FAULTS),
             "hold": lambda: dice.choice(deployment.SERVICES),
@@ -99,6 +102,7 @@ class Bully:
     timeline: Timeline
     windows: list[tuple[float, float, Trouble]] = field(default_factory=list)
     kill_counts: dict[str, int] = field(default_factory=dict)
+    """How often each part was killed, or told to end."""
     appended_count: int = 0
     """Records that were on the log already and were put there once more."""
     cut_places: set[tuple[str, int]] = field(default_factory=set)
@@ -111,7 +115,9 @@ class Bully:
         self.timeline.tell("trouble", f"{trouble.number}. {trouble}")
         match trouble.kind:
             case "kill":
-                self._kill(trouble.target)
+                self._end(trouble.target, self.product.kill)
+            case "stop":
+                self._end(trouble.target, self.product.tell_to_end)
             case "pause":
                 self._pause(trouble.target, trouble.seconds)
             case "kafka down":
@@ -138,11 +144,11 @@ class Bully:
 
         wait_until(is_running, f"{name} runs")
 
-    def _kill(self, name: str) -> None:
+    def _end(self, name: str, end: Callable[[str], None]) -> None:
         while True:
             self._until_running(name)
             try:
-                self.product.kill(name)
+                end(name)
             except psutil.NoSuchProcess:  # It died by itself between the look and the shot.
                 time.sleep(0.1)
                 continue
