@@ -14,6 +14,9 @@ from shared.database import Database
 from shared.settings import Settings
 from shared.worker import Worker
 
+KEEP_ALIVE_SECONDS = 75
+"""For so long an idle connection of a caller is kept. The gateway gives its own up before (deploy/Caddyfile)."""
+
 
 def open_database(told: Settings) -> Database:
     """Return a service's database, on the clock that its settings allow."""
@@ -64,7 +67,7 @@ async def _serve(app: FastAPI, worker: Worker | None, settings: Settings) -> Non
             http="httptools",
             access_log=False,  # Paths may hold a set-password token; iacs_http_seconds counts the calls.
             log_config=None,
-            timeout_keep_alive=75,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=5,
         )
     )

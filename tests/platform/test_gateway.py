@@ -1,6 +1,7 @@
 """The gateway leads each path to its service, waits for one that restarts, and repeats no secret."""
 
 import http.server
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared import deployment
+from shared import deployment, serve
 from shared.platform.gateway import Gateway
 from shared.platform.ports import HOST, Ports
 from tests.platform.conftest import once_logged
@@ -114,3 +115,9 @@ def test_a_failed_call_leaves_no_token_in_the_log(gateway: Gateway, claims: Port
         answer = httpx.post(address, timeout=20, trust_env=False, headers={"Referer": address})
     assert answer.status_code == 502
     assert "a-token" not in once_logged(gateway.log, '"uri":"/directory/***"')
+
+
+def test_an_idle_connection_is_given_up_before_its_service_closes_it() -> None:
+    caddyfile = (Path(__file__).parents[2] / "deploy" / "Caddyfile").read_text()
+    [seconds] = re.findall(r"^\s*keepalive (\d+)s$", caddyfile, re.MULTILINE)
+    assert int(seconds) <= serve.KEEP_ALIVE_SECONDS - 15
