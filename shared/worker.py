@@ -39,8 +39,8 @@ ANSWER_SECONDS = 20
 INBOX_KEPT = text("interval '395 days'")
 """The longest retention of an event topic, and 30 days."""
 CHORES_AT_ONCE = 2
-"""All are due when a worker starts. Each that had a connection of its own then would keep it for good, a process of
-PostgreSQL with some 4 MB, and never need it again; with two, one that waits for a lock holds up no other."""
+"""All are due when a worker starts, and each would get a connection of its own then, a process of PostgreSQL for a
+moment's work. With two, one that waits for a lock holds up no other."""
 
 A = TypeVar("A")
 
