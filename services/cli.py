@@ -113,7 +113,7 @@ def status(data: Data = DATA, as_json: AsJson = False) -> None:
     """Show what runs."""
     from shared.platform import supervisor  # noqa: PLC0415
 
-    found = supervisor.status(data)
+    found = supervisor.weighed(supervisor.status(data))
     if as_json:
         _print_json(found)
     elif not found["running"]:
@@ -149,7 +149,7 @@ def serve(
     if settings is not None:
         os.environ.update({**deployment.read(settings), **os.environ})
     try:
-        _main_of(service).run(with_api=api or not worker, with_worker=worker or not api)
+        _part_of(service, "main").run(with_api=api or not worker, with_worker=worker or not api)
     except SettingsError as error:
         errors.print(f"[red]{service} cannot start as it was told:[/red]\n{error}")
         raise typer.Exit(2) from None
@@ -623,29 +623,29 @@ def _preparation() -> Any:
     return importlib.import_module("services.preparation")
 
 
-def _main_of(service: str) -> Any:
+def _part_of(service: str, part: str) -> Any:
+    """Return one module of a service: `main` to serve; `assembly` for commands, which need none of its web."""
     from shared import deployment  # noqa: PLC0415
 
     if service not in deployment.SERVICES:
         errors.print(f"There is no service {service}: {', '.join(deployment.SERVICES)}.")
         raise typer.Exit(2)
-    return importlib.import_module(f"services.{service}.main")
+    return importlib.import_module(f"services.{service}.{part}")
 
 
 def _settings_of(service: str, data: Path) -> Any:
     from shared import settings  # noqa: PLC0415
 
-    main = _main_of(service)
-    return settings.load(main.SETTINGS, dict(_told(data)))
+    return settings.load(_part_of(service, "assembly").SETTINGS, dict(_told(data)))
 
 
 def _handlers_of(service: str, data: Path) -> Any:
-    return _main_of(service).handlers(_settings_of(service, data))
+    return _part_of(service, "assembly").handlers(_settings_of(service, data))
 
 
 def _in_service(data: Path, service: str, work: Callable[[Any], Awaitable[T]]) -> T:
     async def run() -> T:
-        database = _main_of(service).database(_settings_of(service, data))
+        database = _settings_of(service, data).open_database()
         try:
             return await work(database)
         finally:
@@ -656,7 +656,7 @@ def _in_service(data: Path, service: str, work: Callable[[Any], Awaitable[T]]) -
 
 def _in_directory(data: Path, work: Callable[[Any, Any], Awaitable[T]]) -> T:
     async def run(database: Any) -> T:
-        keys = _main_of("directory").keys(_settings_of("directory", data))
+        keys = _part_of("directory", "assembly").keys(_settings_of("directory", data))
         async with database.begin() as tx:
             return await work(tx, keys)
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from services.directory import domain, store, usecases
-from services.directory import main as directory
+from services.directory import assembly, domain, store, usecases
 from services.directory.settings import DirectorySettings
 from shared import deployment, migrate, settings, topics
 from shared.contracts.community import Community
@@ -63,10 +62,10 @@ def shipped_communities() -> list[Community]:
 async def first_contents(told: Mapping[str, str]) -> None:
     """Make the first signing key, and publish the communities that the product ships."""
     directory_settings = settings.load(DirectorySettings, dict(told))
-    database = directory.database(directory_settings)
+    database = directory_settings.open_database()
     try:
         async with database.begin() as tx:
-            await usecases.ensure_signing_key(tx, directory.keys(directory_settings))
+            await usecases.ensure_signing_key(tx, assembly.keys(directory_settings))
             await apply_shipped(tx, shipped_communities())
     finally:
         await database.close()

@@ -29,7 +29,7 @@ _KEYS: Mapping[object, str] = {bytes: "key", dict[str, bytes]: "keys", dict[str,
 
 def classes() -> dict[str, type[BaseSettings]]:
     """Return the settings class of each service, by the service's name."""
-    return {service: importlib.import_module(f"services.{service}.main").SETTINGS for service in SERVICES}
+    return {service: importlib.import_module(f"services.{service}.assembly").SETTINGS for service in SERVICES}
 
 
 def variables() -> list[str]:

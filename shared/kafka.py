@@ -8,12 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
-
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
-
-_SASL = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,8 @@ class Kafka:
     key_file: str | None = None
 
     @cached_property
-    def _context(self) -> ssl.SSLContext | None:
+    def context(self) -> ssl.SSLContext | None:
+        """What secures a connection; None without any."""
         if self.protocol == "PLAINTEXT":
             return None
         context = ssl.create_default_context(cafile=self.ca_file)
@@ -45,8 +42,8 @@ class Kafka:
     def client(self) -> dict[str, Any]:
         """Return what every aiokafka client takes."""
         told: dict[str, Any] = {"bootstrap_servers": self.servers, "security_protocol": self.protocol}
-        if self._context is not None:
-            told["ssl_context"] = self._context
+        if self.context is not None:
+            told["ssl_context"] = self.context
         if self.protocol == "SASL_SSL":
             told |= {
                 "sasl_mechanism": self.mechanism,
@@ -54,11 +51,3 @@ class Kafka:
                 "sasl_plain_password": self.password,
             }
         return told
-
-    def security(self) -> BaseSecurity | None:
-        """Return what FastStream's broker takes; None without any."""
-        if self._context is None:
-            return None
-        if self.protocol == "SASL_SSL":
-            return _SASL[self.mechanism](self.user, self.password, ssl_context=self._context)
-        return BaseSecurity(ssl_context=self._context)

@@ -9,33 +9,11 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from shared import clock, outbox, tokens
-from shared.database import Database
 from shared.settings import Settings
 from shared.worker import Worker
 
 KEEP_ALIVE_SECONDS = 75
 """For so long an idle connection of a caller is kept. The gateway gives its own up before (deploy/Caddyfile)."""
-
-
-def open_database(told: Settings) -> Database:
-    """Return a service's database, on the clock that its settings allow."""
-    return Database(
-        told.database_url.get_secret_value(),
-        flush=outbox.flush,
-        clock=clock.shifted_clock(told.clock_file) if told.clock_file else clock.wall_clock,
-        pool_size=told.database_pool_size,
-    )
-
-
-def tokens_of(told: Settings) -> tokens.Issued:
-    """Return who issues access tokens here, and for whom."""
-    return tokens.Issued(f"{told.public_url}/directory", told.public_url)
-
-
-def verifier(told: Settings, db: Database) -> tokens.Verifier:
-    """Return what verifies access tokens, with the keys that the service has heard of."""
-    return tokens.Verifier(tokens_of(told), tokens.keys_of(db))
 
 
 def run(app: FastAPI, worker: Worker | None, settings: Settings) -> None:

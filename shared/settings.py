@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared import clock, outbox
+from shared.database import Database
 from shared.kafka import Kafka, Mechanism, Protocol
 
 _KEY_BYTES = 32
@@ -109,6 +111,15 @@ class Settings(BaseSettings):
             self.kafka_ca_file,
             self.kafka_certificate_file,
             self.kafka_key_file,
+        )
+
+    def open_database(self) -> Database:
+        """Return the service's database, on the clock that these settings allow."""
+        return Database(
+            self.database_url.get_secret_value(),
+            flush=outbox.flush,
+            clock=clock.shifted_clock(self.clock_file) if self.clock_file else clock.wall_clock,
+            pool_size=self.database_pool_size,
         )
 
 

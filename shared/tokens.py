@@ -52,6 +52,11 @@ class Issued:
     issuer: str
     audience: str
 
+    @classmethod
+    def at(cls, public_url: str) -> "Issued":
+        """Return how the directory of an installation issues them, for its services."""
+        return cls(f"{public_url}/directory", public_url)
+
 
 def mint(key: ECKey, kid: str, issued: Issued, caller: Caller, *, token_id: UUID, now: int) -> str:
     """Return a signed access token that lives ten minutes."""
@@ -134,6 +139,11 @@ class Verifier:
         if key is None:
             raise NotAToken
         return key
+
+
+def verifier(public_url: str, database: Database) -> Verifier:
+    """Return what verifies the access tokens of an installation, with the keys that this service has heard of."""
+    return Verifier(Issued.at(public_url), keys_of(database))
 
 
 def keys_of(database: Database) -> KeySource:

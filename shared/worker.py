@@ -16,6 +16,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 from sqlalchemy import func, select, text, union_all
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
@@ -133,7 +134,7 @@ class Worker:
         """A member of the group. FastStream keeps its life; it has no handler, so it reads nothing itself."""
         broker = KafkaBroker(
             self._kafka.servers,
-            security=self._kafka.security(),
+            security=_security(self._kafka),
             client_id=f"iacs-{self.service}",
             allow_auto_create_topics=False,
             logger=None,
@@ -285,6 +286,18 @@ class Worker:
                 say("a chore failed", chore=chore.name, error=type(error).__name__)
             if not done:
                 await asyncio.sleep(chore.every_seconds)
+
+
+_SASL = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
+
+
+def _security(kafka: Kafka) -> BaseSecurity | None:
+    """Return how FastStream's broker proves who it is, where it has to."""
+    if kafka.context is None:
+        return None
+    if kafka.protocol == "SASL_SSL":
+        return _SASL[kafka.mechanism](kafka.user, kafka.password, ssl_context=kafka.context)
+    return BaseSecurity(ssl_context=kafka.context)
 
 
 async def _answer(asked: Awaitable[A]) -> A:

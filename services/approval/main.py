@@ -1,32 +1,20 @@
-"""The composition root of approval: the only file that builds its engine, worker and application."""
+"""The composition root of approval: the only file that builds its worker and application."""
 
 from fastapi import FastAPI
 
-from services.approval import api, consumers, timers
+from services.approval import api, assembly, timers
 from services.approval.settings import ApprovalSettings
-from shared import serve, settings, telemetry, web
+from shared import serve, settings, telemetry, tokens, web
 from shared.contracts import directory
 from shared.database import Database
-from shared.delivery import Handlers
 from shared.worker import Worker
 
 SERVICE = "approval"
-SETTINGS = ApprovalSettings
-
-
-def database(told: ApprovalSettings) -> Database:
-    """Return the service's database."""
-    return serve.open_database(told)
-
-
-def handlers(_told: ApprovalSettings) -> Handlers:
-    """Return what the service does about what it hears."""
-    return consumers.handlers()
 
 
 def application(told: ApprovalSettings, db: Database, worker: Worker | None, *, with_api: bool) -> FastAPI:
     """Return the HTTP application: the whole API, or health and metrics alone beside a lone worker."""
-    verifier = serve.verifier(told, db)
+    verifier = tokens.verifier(told.public_url, db)
     router = api.routes(db, verifier, web.Cursors(told.secret_key))
     return web.build(
         SERVICE,
@@ -43,6 +31,6 @@ def run(*, with_api: bool = True, with_worker: bool = True) -> None:
     """Serve until told to stop."""
     told = settings.load(ApprovalSettings)
     telemetry.configure_logs(SERVICE, as_json=told.log_json)
-    db = database(told)
-    worker = Worker(SERVICE, db, told.kafka, handlers(told), timers.chores()) if with_worker else None
+    db = told.open_database()
+    worker = Worker(SERVICE, db, told.kafka, assembly.handlers(told), timers.chores()) if with_worker else None
     serve.run(application(told, db, worker, with_api=with_api), worker, told)

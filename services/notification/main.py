@@ -1,22 +1,15 @@
-"""The composition root of notification: the only file that builds its engine, worker and application."""
+"""The composition root of notification: the only file that builds its worker and application."""
 
 from fastapi import FastAPI
 
 from services.notification import api, consumers, smtp, timers
 from services.notification.settings import NotificationSettings
-from shared import serve, settings, telemetry, web
+from shared import serve, settings, telemetry, tokens, web
 from shared.contracts import directory
 from shared.database import Database
-from shared.delivery import Handlers
 from shared.worker import Worker
 
 SERVICE = "notification"
-SETTINGS = NotificationSettings
-
-
-def database(told: NotificationSettings) -> Database:
-    """Return the service's database."""
-    return serve.open_database(told)
 
 
 def worker(told: NotificationSettings, db: Database) -> Worker:
@@ -37,14 +30,9 @@ def worker(told: NotificationSettings, db: Database) -> Worker:
     return Worker(SERVICE, db, told.kafka, consumers.handlers(bell.ring), timers.chores(senders))
 
 
-def handlers(_told: NotificationSettings) -> Handlers:
-    """Return what the service does about what it hears."""
-    return consumers.handlers()
-
-
 def application(told: NotificationSettings, db: Database, works: Worker | None, *, with_api: bool) -> FastAPI:
     """Return the HTTP application: the whole API, or health and metrics alone beside a lone worker."""
-    verifier = serve.verifier(told, db)
+    verifier = tokens.verifier(told.public_url, db)
     return web.build(
         SERVICE,
         "IACS notification",
@@ -59,6 +47,6 @@ def run(*, with_api: bool = True, with_worker: bool = True) -> None:
     """Serve until told to stop."""
     told = settings.load(NotificationSettings)
     telemetry.configure_logs(SERVICE, as_json=told.log_json)
-    db = database(told)
+    db = told.open_database()
     works = worker(told, db) if with_worker else None
     serve.run(application(told, db, works, with_api=with_api), works, told)

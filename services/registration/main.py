@@ -1,24 +1,17 @@
-"""The composition root of registration: the only file that builds its engine, worker and application."""
+"""The composition root of registration: the only file that builds its worker and application."""
 
 from fastapi import FastAPI
 
-from services.registration import api, consumers, timers
+from services.registration import api, assembly, timers
 from services.registration.files import Files
 from services.registration.keys import Keyring
 from services.registration.settings import RegistrationSettings
-from shared import secrets, serve, settings, telemetry, web
+from shared import secrets, serve, settings, telemetry, tokens, web
 from shared.contracts import directory
 from shared.database import Database
-from shared.delivery import Handlers
 from shared.worker import Worker
 
 SERVICE = "registration"
-SETTINGS = RegistrationSettings
-
-
-def database(told: RegistrationSettings) -> Database:
-    """Return the service's database."""
-    return serve.open_database(told)
 
 
 def keyring(told: RegistrationSettings) -> Keyring:
@@ -32,17 +25,12 @@ def keyring(told: RegistrationSettings) -> Keyring:
     )
 
 
-def handlers(_told: RegistrationSettings) -> Handlers:
-    """Return what the service does about what it hears."""
-    return consumers.handlers()
-
-
 def application(told: RegistrationSettings, db: Database, worker: Worker | None, *, with_api: bool) -> FastAPI:
     """Return the HTTP application: the whole API, or health and metrics alone beside a lone worker."""
     routers = []
     if with_api:
         files, cursors = Files(told.documents_url), web.Cursors(told.secret_key)
-        verifier = serve.verifier(told, db)
+        verifier = tokens.verifier(told.public_url, db)
         routers = [
             api.routes(db, verifier, keyring(told), files, cursors, filings_an_hour=told.filings_an_hour),
         ]
@@ -61,7 +49,7 @@ def run(*, with_api: bool = True, with_worker: bool = True) -> None:
     """Serve until told to stop."""
     told = settings.load(RegistrationSettings)
     telemetry.configure_logs(SERVICE, as_json=told.log_json)
-    db = database(told)
+    db = told.open_database()
     chores = timers.chores(db, Files(told.documents_url))
-    worker = Worker(SERVICE, db, told.kafka, handlers(told), chores) if with_worker else None
+    worker = Worker(SERVICE, db, told.kafka, assembly.handlers(told), chores) if with_worker else None
     serve.run(application(told, db, worker, with_api=with_api), worker, told)

@@ -13,8 +13,7 @@ from secrets import choice, randbelow
 import httpx
 from rich.console import Console
 
-from services.directory import main as directory
-from services.directory import usecases
+from services.directory import assembly, usecases
 from services.directory.settings import DirectorySettings
 from services.story.acts import COMMUNITY, Acts, Organization
 from services.story.telling import Person, Step, StoryError
@@ -83,12 +82,12 @@ class Story:
         return helper
 
     async def _appoint(self, helper: Person) -> str:
-        database = directory.database(self.settings)
+        database = self.settings.open_database()
         try:
             async with database.begin() as tx:
                 return await usecases.appoint(
                     tx,
-                    directory.keys(self.settings),
+                    assembly.keys(self.settings),
                     community_id=COMMUNITY,
                     role_code="HELP_DESK",
                     given_name=helper.given_name,

@@ -10,9 +10,13 @@ from fastapi import FastAPI
 from joserfc.jwk import ECKey
 
 from services.approval import main as approval
+from services.approval.settings import ApprovalSettings
 from services.directory import main as directory
+from services.directory.settings import DirectorySettings
 from services.notification import main as notification
+from services.notification.settings import NotificationSettings
 from services.registration import main as registration
+from services.registration.settings import RegistrationSettings
 from shared import outbox, settings
 from shared.database import Database
 from tests.directory import builders
@@ -35,18 +39,18 @@ class Surroundings:
 def application(service: Service, around: Surroundings) -> FastAPI:
     """Return the application of one service, with its whole API."""
     if service == "registration":
-        told = settings.load(registration.SETTINGS, _told(service, around))
+        told = settings.load(RegistrationSettings, _told(service, around))
         return registration.application(told, around.db, None, with_api=True)
     if service == "approval":
         return approval.application(
-            settings.load(approval.SETTINGS, _told(service, around)), around.db, None, with_api=True
+            settings.load(ApprovalSettings, _told(service, around)), around.db, None, with_api=True
         )
     if service == "directory":
         return directory.application(
-            settings.load(directory.SETTINGS, _told(service, around)), around.db, None, with_api=True
+            settings.load(DirectorySettings, _told(service, around)), around.db, None, with_api=True
         )
     return notification.application(
-        settings.load(notification.SETTINGS, _told(service, around)), around.db, None, with_api=True
+        settings.load(NotificationSettings, _told(service, around)), around.db, None, with_api=True
     )
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from typer.testing import CliRunner, Result
 import shared
 from services import cli
 from services.directory import tables
+from shared import deployment
 from tests.directory.builders import COMMUNITY
 from tests.directory.conftest import told
 from tests.directory.desk import Desk
@@ -31,6 +34,13 @@ def iacs(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         return await asyncio.to_thread(CliRunner().invoke, cli.app, [*words, *data])
 
     return give
+
+
+def test_a_command_loads_none_of_the_web_that_services_have() -> None:
+    names = ["services.preparation", *(f"services.{service}.assembly" for service in deployment.SERVICES)]
+    program = f"import sys, {', '.join(names)}; print({{'fastapi', 'uvicorn'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 async def test_a_community_file_is_validated_applied_listed_and_shown(iacs: Any, tmp_path: Path) -> None:

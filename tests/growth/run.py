@@ -196,8 +196,8 @@ class Growth:
 
 
 def _handlers(service: str, product: Product) -> Handlers:
-    main = importlib.import_module(f"services.{service}.main")
-    found: Handlers = main.handlers(settings.load(main.SETTINGS, dict(product.told)))
+    assembly = importlib.import_module(f"services.{service}.assembly")
+    found: Handlers = assembly.handlers(settings.load(assembly.SETTINGS, dict(product.told)))
     return found
 
 

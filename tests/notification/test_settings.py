@@ -66,6 +66,6 @@ def test_a_setting_that_cannot_work_is_named(name: str, value: str) -> None:
 
 def test_the_service_is_built_from_its_settings_alone() -> None:
     told = load()
-    db = main.database(told)
+    db = told.open_database()
     app = main.application(told, db, None, with_api=True)
     assert "/notification/v1/requests/{request_id}/notices" in app.openapi()["paths"]

@@ -1,18 +1,14 @@
 """The four services as they are served, built from settings alone: their pages and documents need no database."""
 
+import importlib
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
 
 from fastapi import FastAPI
 from joserfc.jwk import ECKey
 
-from services.approval import main as approval
-from services.directory import main as directory
-from services.notification import main as notification
-from services.registration import main as registration
 from shared import settings
 
 
@@ -54,23 +50,17 @@ _OF_ONE: Mapping[str, Callable[[], Mapping[str, str]]] = {
         "MAIL_FROM": "IACS <no-reply@iacs.example>",
     },
 }
-_MAINS: Mapping[str, Any] = {
-    "registration": registration,
-    "approval": approval,
-    "directory": directory,
-    "notification": notification,
-}
-SERVICES = tuple(_MAINS)
+SERVICES = tuple(_OF_ONE)
 
 
 @cache
 def application(service: str) -> FastAPI:
     """Return the application of a service, by its own composition root."""
-    main = _MAINS[service]
+    assembly, main = (importlib.import_module(f"services.{service}.{part}") for part in ("assembly", "main"))
     prefix = f"IACS_{service.upper()}_"
     told = settings.load(
-        main.SETTINGS, {f"{prefix}{name}": value for name, value in {**_OF_ALL, **_OF_ONE[service]()}.items()}
+        assembly.SETTINGS, {f"{prefix}{name}": value for name, value in {**_OF_ALL, **_OF_ONE[service]()}.items()}
     )
-    app = main.application(told, main.database(told), None, with_api=True)
+    app = main.application(told, told.open_database(), None, with_api=True)
     assert isinstance(app, FastAPI)
     return app

@@ -10,13 +10,12 @@ from uuid import uuid4
 
 from joserfc.jwk import ECKey
 
-from services.directory import main as directory
-from services.directory import store
+from services.directory import assembly, store
 from services.directory.settings import DirectorySettings
 from services.registration import keys as registration
 from services.registration.settings import RegistrationSettings
 from services.story.telling import Person, bearer
-from shared import deployment, secrets, serve, settings, tokens
+from shared import deployment, secrets, settings, tokens
 from shared.ids import PersonId, new_id
 from shared.testing.product import Product
 from tests.who_may import house
@@ -194,7 +193,7 @@ def _notice_of(product: Product, its: House) -> str:
 def _tokens(product: Product, here: House, helper: Person) -> tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]:
     """Mint an access token with the directory's own key and an action token with registration's: good, and at fault."""
     told = settings.load(DirectorySettings, dict(product.told))
-    issued = serve.tokens_of(told)
+    issued = tokens.Issued.at(told.public_url)
     elsewhere = tokens.Issued(issued.issuer, "https://elsewhere.example")
     kid, key = asyncio.run(_signing_key(told))
     stranger = ECKey.generate_key("P-256", {"kid": kid})
@@ -218,7 +217,7 @@ def _tokens(product: Product, here: House, helper: Person) -> tuple[tuple[str, .
 
 
 async def _signing_key(told: DirectorySettings) -> tuple[str, ECKey]:
-    database = directory.database(told)
+    database = told.open_database()
     await database.start()
     try:
         async with database.begin() as tx:
@@ -227,5 +226,5 @@ async def _signing_key(told: DirectorySettings) -> tuple[str, ECKey]:
             public = await store.load_public_key(tx, row.kid)
     finally:
         await database.close()
-    private = directory.keys(told).vault.open(row.private_locked, bound_to=f"signing_key {row.kid}")
+    private = assembly.keys(told).vault.open(row.private_locked, bound_to=f"signing_key {row.kid}")
     return str(row.kid), ECKey.import_key({**public, "d": private})
