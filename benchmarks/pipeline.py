@@ -137,7 +137,7 @@ def _rows(product: Product) -> dict[str, int]:
 def _memory(product: Product) -> dict[str, int]:
     from shared.platform import supervisor  # noqa: PLC0415
 
-    status = supervisor.status(product.data)
+    status = supervisor.weighed(supervisor.status(product.data))
     shown = {part["name"]: round(part["memory_bytes"] / 1e6) for part in status["parts"]}
     shown["supervisor"] = round(psutil.Process(status["pid"]).memory_full_info().pss / 1e6)
     return {**shown, "sum": sum(shown.values())}

@@ -111,7 +111,7 @@ def test_one_origin_leads_to_every_service_and_to_the_inbox(product: Product) ->
 
 
 def test_status_names_every_process(product: Product) -> None:
-    status = supervisor.status(product.data)
+    status = supervisor.weighed(supervisor.status(product.data))
     assert status["running"]
     assert status["ready"]
     assert status["address"] == product.origin()
