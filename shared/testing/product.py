@@ -5,10 +5,12 @@ Real processes under the real supervisor, on a stack and in a folder of their ow
 
 import asyncio
 import contextlib
+import importlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -19,15 +21,15 @@ from typing import Any
 import asyncpg
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from typer.testing import CliRunner, Result
 
 from shared import deployment, envelope, topics
 from shared.platform import supervisor
+from shared.testing import quiet
 
-QUIET_SECONDS = 1.5
-QUIET_LOOKS = 3
 _PATIENCE_SECONDS = 180.0
-_COMMAND_SECONDS = 600
+_START_SECONDS = 600
+_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,16 @@ class Record:
         return envelope.read(self.headers, self.value)[0]
 
 
+def _given(words: Sequence[str]) -> Result:
+    """Give an `iacs` command in this process: to start one takes longer than most commands.
+
+    One at a time, since what it prints is caught by exchanging the whole process's output.
+    """
+    app = importlib.import_module("services.cli").app
+    with _AT_A_TIME:
+        return CliRunner().invoke(app, words, env={"COLUMNS": "500"})  # Whole sentences on one line.
+
+
 class Product:
     """The product in one data folder. `start` returns once it is ready; `stop` leaves nothing running."""
 
@@ -54,37 +66,33 @@ class Product:
         self.data = data
 
     def start(self) -> None:
-        """Start it, detached, without the story."""
-        self.command("up", "--detach", "--no-story", "--data", str(self.data))
+        """Start it, detached, without the story: what is to outlive this process is started by one of its own."""
+        words = ("up", "--detach", "--no-story", "--data", str(self.data))
+        done = subprocess.run(  # noqa: S603 - our own command.
+            [sys.executable, "-m", "services.cli", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_START_SECONDS,
+        )
+        assert done.returncode == 0, f"iacs {' '.join(words)}:\n{done.stdout}\n{done.stderr}"
 
     def stop(self) -> None:
         """End everything."""
         self.command("down", "--data", str(self.data))
 
     def command(self, *words: str, check: bool = True) -> str:
-        """Run an `iacs` command and return what it prints."""
-        done = subprocess.run(  # noqa: S603 - our own command.
-            [sys.executable, "-m", "services.cli", *words],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_COMMAND_SECONDS,
-        )
-        assert not check or done.returncode == 0, f"iacs {' '.join(words)}:\n{done.stdout}\n{done.stderr}"
+        """Give an `iacs` command and return what it prints."""
+        done = _given(words)
+        assert not check or done.exit_code == 0, f"iacs {' '.join(words)}:\n{done.output}\n{done.exception!r}"
         return done.stdout
 
     def refused(self, *words: str) -> str:
-        """Run an `iacs` command that must fail, and return what it says."""
-        done = subprocess.run(  # noqa: S603 - our own command.
-            [sys.executable, "-m", "services.cli", *words],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_COMMAND_SECONDS,
-            env={**os.environ, "COLUMNS": "500"},  # Whole sentences on one line.
-        )
-        assert done.returncode != 0, f"iacs {' '.join(words)} was not refused:\n{done.stdout}"
-        return done.stdout + done.stderr
+        """Give an `iacs` command that must fail, and return what it says."""
+        done = _given(words)
+        assert isinstance(done.exception, SystemExit), f"iacs {' '.join(words)}:\n{done.output}\n{done.exception!r}"
+        assert done.exit_code != 0, f"iacs {' '.join(words)} was not refused:\n{done.output}"
+        return done.output
 
     @property
     def origin(self) -> str:
@@ -140,50 +148,12 @@ class Product:
 
     def wait_quiet(self) -> None:
         """Return once every outbox is sent, every record is handled, everybody is told, and every mail has left."""
-
-        async def look() -> list[str]:
-            ends = await self.ends()
-            found = []
-            for service in deployment.SERVICES:
-                unsent = await self.query(service, "SELECT count(*) AS n FROM outbox WHERE sent_at IS NULL")
-                progress = await self.query(service, "SELECT topic, partition, next_offset FROM progress")
-                read = {(row["topic"], row["partition"]): row["next_offset"] for row in progress}
-                heard = {topic for topic, _ in read}
-                behind = [
-                    p for p, end in ends.items() if p.topic in heard and read.get((p.topic, p.partition), 0) < end
-                ]
-                if unsent[0]["n"]:
-                    found.append(f"{service} has {unsent[0]['n']} records to send")
-                if behind:
-                    places = ", ".join(f"{place.topic}-{place.partition}" for place in behind)
-                    found.append(f"{service} has not read {places} to the end")
-            waiting = await self.query(
-                "notification",
-                "SELECT state, name, count(*) AS n, max(attempt_count) AS tries, min(next_at) AS next_at FROM notice "
-                "WHERE state IN ('waiting', 'due', 'sending', 'unknown') GROUP BY state, name",
-            )
-            # Who is left when a role ends is told a moment after: what others hear meanwhile is looked at first.
-            untold = await self.query("notification", "SELECT what, tell_at FROM departure WHERE told_at IS NULL")
-            return found + [f"notification keeps {dict(row)}" for row in (*waiting, *untold)]
-
-        left: object = "nothing was looked at"
-        quiet_since, quiet_looks = time.monotonic(), 0
-        ends_at = time.monotonic() + _PATIENCE_SECONDS
-        # A look is not one moment: what leaves one service while another is looked at is seen by the next look.
-        while quiet_looks < QUIET_LOOKS or time.monotonic() - quiet_since < QUIET_SECONDS:
-            assert time.monotonic() < ends_at, f"it never became quiet: {left}"
-            try:
-                left = asyncio.run(look())
-            except (KafkaError, OSError, asyncpg.PostgresError) as trouble:  # What was killed is on its way up again.
-                left = repr(trouble)
-            quiet_looks += 1
-            if left:
-                quiet_since, quiet_looks = time.monotonic(), 0
-            time.sleep(0.25)
+        asyncio.run(quiet.wait(self.told, self.kafka_servers))
 
     async def ends(self) -> Mapping[TopicPartition, int]:
         """Return where each partition ends: how many records were ever put on it."""
-        return await _ends(self.kafka_servers)
+        async with quiet.kafka_reader(self.kafka_servers) as reader:
+            return await quiet.ends_of(reader)
 
     def rows(self, service: str, query: str, *values: object) -> list[dict[str, Any]]:
         """Return rows of a service's database."""
@@ -199,7 +169,7 @@ class Product:
 
     def records(self, *names: str) -> list[Record]:
         """Return every record of these topics (of all, if none is named), partition by partition."""
-        return asyncio.run(_records(self.kafka_servers, names or tuple(topics.BY_NAME)))
+        return asyncio.run(_records(self.kafka_servers, names))
 
     def send(
         self,
@@ -247,30 +217,14 @@ def _signal(pid: int, number: signal.Signals) -> None:
             process.send_signal(number)
 
 
-async def _ends(servers: str) -> dict[TopicPartition, int]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers)
-    places = _places(tuple(topics.BY_NAME))
-    try:
-        await consumer.start()
-        consumer.assign(places)  # It asks for them at once, where it else waits until a pause for metadata is over.
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(places)
-        return ends
-    finally:
-        await consumer.stop()
-
-
-def _places(names: tuple[str, ...]) -> list[TopicPartition]:
-    return [TopicPartition(name, number) for name in names for number in range(topics.PARTITION_COUNT)]
-
-
 async def _records(servers: str, names: tuple[str, ...]) -> list[Record]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=servers, enable_auto_commit=False, auto_offset_reset="earliest", max_poll_records=5000
     )
-    await consumer.start()
     found: list[Record] = []
     try:
-        places = _places(names)
+        await consumer.start()
+        places = quiet.places(*names)
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
         while any([await consumer.position(place) < end for place, end in ends.items()]):
@@ -288,8 +242,8 @@ async def _send(
     partitions: Sequence[int],
 ) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=servers, acks="all")
-    await producer.start()
     try:
+        await producer.start()
         for partition in partitions:
             for value, headers in records:
                 await producer.send_and_wait(topic, key=b"a key", value=value, headers=headers, partition=partition)

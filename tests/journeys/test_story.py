@@ -2,10 +2,11 @@
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 from services import cli
@@ -14,18 +15,39 @@ from shared import deployment
 from shared.testing.product import Product, by_source
 
 
+@dataclass(frozen=True)
+class Telling:
+    """What the command printed, and the story that it told."""
+
+    printed: str
+    story: Story
+
+
 @pytest.fixture(scope="module")
-def told(product: Product) -> Story:
-    """The story, told once; each test looks at what it has left."""
-    story = Story.at(product.origin, product.told, Console(quiet=True))
-    steps = story.tell()
-    assert all(step.ok for step in steps), [step.name for step in steps if not step.ok]
+def telling(product: Product) -> Telling:
+    """The story, told once by its command; each test looks at what it has left."""
+    stories: list[Story] = []
+
+    def at(*told: Any) -> Story:
+        stories.append(as_ever(*told))
+        return stories[-1]
+
+    as_ever = Story.at
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Story, "at", at)
+        printed = product.command("story", "--json", "--data", str(product.data))
     product.wait_quiet()
-    return story
+    return Telling(printed, *stories)
 
 
-def test_the_command_tells_the_story_as_one_object(product: Product) -> None:
-    told = json.loads(product.command("story", "--json", "--data", str(product.data)))
+@pytest.fixture(scope="module")
+def told(telling: Telling) -> Story:
+    """The story that was told."""
+    return telling.story
+
+
+def test_the_command_tells_the_story_as_one_object(telling: Telling) -> None:
+    told = json.loads(telling.printed)
     assert list(told) == ["steps"]
     assert len(told["steps"]) > 30
     assert all(set(step) == {"name", "ok", "seconds"} and step["ok"] for step in told["steps"])
