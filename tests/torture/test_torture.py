@@ -12,8 +12,8 @@ from shared.testing.torture.evidence import Evidence, Row
 from shared.testing.torture.troubles import plan
 from tests.torture.run import Outcome, torture
 
-SEED = 20071504
-TROUBLES = 10
+SEED = 25527
+TROUBLES = plan(SEED, 10, longest_seconds=2.0, rest_seconds=0.5)
 
 pytestmark = [pytest.mark.stacks, pytest.mark.timeout(1800)]
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.stacks, pytest.mark.timeout(1800)]
 @pytest.fixture(scope="module")
 def outcome() -> Iterator[Outcome]:
     with tempfile.TemporaryDirectory(prefix="iacs torture ") as folder:
-        yield torture(Path(folder), SEED, plan(SEED, TROUBLES, longest_seconds=2.0, rest_seconds=0.5), workers=3)
+        yield torture(Path(folder), SEED, TROUBLES, workers=3)
 
 
 def test_after_ten_troubles_every_promise_holds(outcome: Outcome) -> None:
@@ -32,6 +32,11 @@ def test_every_process_that_was_killed_is_seen_to_have_died(outcome: Outcome) ->
     kills = outcome.evidence.bully.kill_counts
     assert kills
     assert kills.keys() <= outcome.evidence.deaths.keys()
+
+
+def test_of_ten_troubles_one_is_of_each_kind_and_whatever_keeps_something_is_killed() -> None:
+    assert len({trouble.kind for trouble in TROUBLES}) == 9
+    assert {"nursery", "postgres"} <= {trouble.target for trouble in TROUBLES if trouble.kind == "kill"}
 
 
 def test_a_seed_always_draws_the_same_troubles_and_every_kind_of_them() -> None:
