@@ -1,6 +1,7 @@
 """What all tests stand on: one embedded stack for the session, a fresh database for each test."""
 
 import asyncio
+import gc
 import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -119,6 +120,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for row, places in PLACES.items():
             if item.get_closest_marker(row) and item.path.relative_to(_TESTS).parts[0] not in places:
                 raise pytest.UsageError(f"{item.nodeid} is of the row {row!r}, so it belongs into one of {places}")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from walking through all that was imported, again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
