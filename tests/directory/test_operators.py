@@ -30,10 +30,11 @@ async def apply(desk: Desk, community: Community) -> bool:
 async def test_a_new_version_is_the_current_one_and_the_old_one_stays(desk: Desk) -> None:
     assert await apply(desk, version(2))
     states = await desk.states(directory.CommunityState)
-    assert [(record, it.version, it.current) for record, it in states] == [(1, 1, True), (2, 1, False), (1, 2, True)]
-    assert Community.model_validate(states[-1][1].definition) == version(2)
+    # The new one is told first: at no moment has a reader heard of none.
+    assert [(record, it.version, it.current) for record, it in states] == [(1, 1, True), (1, 2, True), (2, 1, False)]
+    assert Community.model_validate(states[1][1].definition) == version(2)
     said = [subject for type_, subject in await desk.said() if type_ == "community.state"]
-    assert said == ["provider-supplier@1", "provider-supplier@1", "provider-supplier@2"]
+    assert said == ["provider-supplier@1", "provider-supplier@2", "provider-supplier@1"]
     async with desk.db.begin() as tx:
         current = await load_community(tx, COMMUNITY.id)
         old = await load_community(tx, COMMUNITY.id, 1)

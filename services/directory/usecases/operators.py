@@ -62,11 +62,13 @@ async def apply_community(tx: Transaction, it: Community, *, by: str) -> bool:
     if same is not None and same.definition == it.model_dump(mode="json"):
         return False
     domain.check_community(it, [row.version for row in versions])
-    for row in await store.retire_versions(tx, it.id):
-        states.publish(tx, "community", row._mapping)
+    retired = await store.retire_versions(tx, it.id)
     row = await store.add_community(tx, it)
     audit.record(tx, actor=by, act="apply_community", subject=it.place_id, version=it.version)
+    # The new one first: who has heard of half of it knows two current versions, and takes the newer; else, none.
     states.publish(tx, "community", row._mapping)
+    for old in retired:
+        states.publish(tx, "community", old._mapping)
     return True
 
 
