@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared import database, strict_json, telemetry
+from shared import database, openapi, strict_json, telemetry
 from shared.errors import Refusal
 
 log = telemetry.logger(__name__)
@@ -17,7 +17,7 @@ log = telemetry.logger(__name__)
 MAXIMUM_BODY_BYTES = 64 * 1024
 # No text with a NUL can be stored, so none is looked for; and a route that ends in `$` also fits an address with a
 # newline behind, so that what stands before us and keeps an address to itself would let this one pass.
-_NO_ADDRESS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_NO_ADDRESS = re.compile(f"[{openapi.CONTROLS}]")
 
 
 class Edge:

@@ -14,6 +14,9 @@ from fastapi.routing import APIRoute
 from fastapi.security.base import SecurityBase
 from pydantic import BaseModel
 
+CONTROLS = r"\u0000-\u001f\u007f-\u009f"
+"""Signs that are in no address that is answered (shared/edge.py), as a regular expression writes a range."""
+_ADDRESSABLE = f"^[^{CONTROLS}]*$"
 _REF = "#/components/schemas/{model}"
 _FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")
 
@@ -64,6 +67,9 @@ def completed(
             operation["summary"], operation["description"] = _summary(operation.get("description", ""))
             if any(_FASTAPIS_OWN[0] in str(answer) for answer in operation["responses"].values()):
                 operation["responses"]["422"] = dict(invalid)
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path" and not parameter["schema"].keys() & {"format", "pattern", "enum"}:
+                    parameter["schema"]["pattern"] = _ADDRESSABLE
             if "requestBody" in operation or "parameters" in operation:
                 operation["responses"].setdefault("400", dict(malformed))
             if "requestBody" in operation:
