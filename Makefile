@@ -30,17 +30,8 @@ setup-dev: .venv/ready-dev ## Make the environment with what tests and checks ne
 run: .venv/ready ## Start everything, tell the story, stay until Ctrl-C
 	@$(BIN)/iacs up
 
-# Nobody reads what these two rows would remember, and the plugin of schemathesis takes a second to load.
-LEAN := -p no:cacheprovider -p no:schemathesis
-
 test: .venv/ready-dev ## Run every test, on the embedded stack (STACK=containers: in containers, and Compose too)
-	@mkdir -p .pytest_cache; \
-	$(BIN)/python -m pytest tests/guarantees tests/journeys tests/subscribers tests/who_may -m product $(LEAN) >.pytest_cache/product.log 2>&1 & product=$$!; \
-	$(BIN)/python -m pytest tests/containers tests/platform tests/torture -m stacks $(LEAN) >.pytest_cache/stacks.log 2>&1 & stacks=$$!; \
-	$(BIN)/python -m pytest -m "not product and not stacks" -n 2 --dist loadfile; rest=$$?; \
-	wait $$product; product=$$?; cat .pytest_cache/product.log; \
-	wait $$stacks; stacks=$$?; cat .pytest_cache/stacks.log; \
-	test $$rest -eq 0 && test $$product -eq 0 && test $$stacks -eq 0
+	@$(BIN)/python -m tests
 
 KILLS ?= 10
 torture: .venv/ready-dev ## Let people work while KILLS=n things break, drawn from SEED=s

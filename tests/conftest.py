@@ -22,12 +22,6 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 PARTITION_COUNT = 2
-# Where `make test` looks for the tests of each row: what lies elsewhere would never run.
-PLACES = {
-    "product": {"guarantees", "journeys", "subscribers", "who_may"},
-    "stacks": {"containers", "platform", "torture"},
-}
-_TESTS = Path(__file__).parent
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder in memory: copying a template there takes a tenth of the time.
 
 
@@ -101,25 +95,14 @@ def product() -> Iterator[Product]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what must run in a row: tests of the product, which they share, and of stacks and ports, which they try.
-
-    What kills the product comes last of its tests, since its poison stays on the topics.
-    """
+    """Let what breaks the product come last of its tests, since its poison stays on the topics."""
 
     def turn(item: pytest.Item) -> int:
-        if "product" in getattr(item, "fixturenames", ()) and "tests/platform" not in item.nodeid:
-            return 1 if "guarantees" in item.nodeid else 0
-        return 2
+        if "product" not in getattr(item, "fixturenames", ()):
+            return 0
+        return 2 if "tests/guarantees" in item.nodeid else 1
 
     items.sort(key=turn)
-    for item in items:
-        if turn(item) < 2:
-            item.add_marker(pytest.mark.product)
-        elif "tests/platform" in item.nodeid:
-            item.add_marker(pytest.mark.stacks)
-        for row, places in PLACES.items():
-            if item.get_closest_marker(row) and item.path.relative_to(_TESTS).parts[0] not in places:
-                raise pytest.UsageError(f"{item.nodeid} is of the row {row!r}, so it belongs into one of {places}")
 
 
 def pytest_collection_finish() -> None:

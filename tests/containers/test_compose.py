@@ -40,7 +40,6 @@ def _why_not() -> str:
 
 pytestmark = [
     pytest.mark.skipif(bool(_why_not()), reason=_why_not()),
-    pytest.mark.stacks,
     pytest.mark.timeout(900),  # The first build fetches every package.
 ]
 

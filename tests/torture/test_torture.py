@@ -15,7 +15,7 @@ from tests.torture.run import Outcome, torture
 SEED = 25527
 TROUBLES = plan(SEED, 10, longest_seconds=2.0, rest_seconds=0.5)
 
-pytestmark = [pytest.mark.stacks, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")

@@ -123,6 +123,8 @@ async def open_page(screen: Callable[[bool], Awaitable[Page]]) -> AsyncIterator[
 async def phone(screen: Callable[[bool], Awaitable[Page]]) -> Page:
     """A narrow page for all that is put into it: axe is read there once, and stays."""
     page = await screen(True)
+    if page.url != "about:blank":  # The policy of a page that was open would hold for what is put into it.
+        await page.goto("about:blank")
     await page.set_viewport_size({"width": 320, "height": 900})
     return page
 

@@ -1,0 +1,68 @@
+"""Runs every test, in rows beside each other: `python -m tests`, or some rows alone: `python -m tests services`.
+
+A row is one pytest over some folders. What needs the whole product is one row, since starting it takes longer than
+most tests; what starts and breaks stacks or tries ports is another, since two of that kind would disturb each other.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+ROWS = {
+    "product": ("guarantees", "journeys", "subscribers", "who_may"),
+    "stacks": ("containers", "platform", "torture"),
+    "services": ("approval", "directory", "notification", "registration"),
+    "shared": ("contracts", "contracts_released", "histories", "shared", "test_docs.py", "ui"),
+}
+TESTS = Path(__file__).parent
+LOGS = TESTS.parent / ".pytest_cache"
+
+say = partial(print, flush=True)
+
+
+def without_row() -> set[str]:
+    """Return what holds tests and is in no row: it would never run."""
+    placed = {name for places in ROWS.values() for name in places}
+    return {path.relative_to(TESTS).parts[0] for path in TESTS.rglob("test_*.py")} - placed
+
+
+def run(names: list[str]) -> bool:
+    """Run these rows, and show what each found when it ends. Returns whether every test passed."""
+    LOGS.mkdir(exist_ok=True)
+    say(f"{', '.join(names)}: beside each other. Each shows what it found when it ends; till then: {LOGS}/*.log")
+    began, statuses = time.monotonic(), dict[str, int]()
+    with ExitStack() as opened:
+        rows = {}
+        for name in names:
+            log = opened.enter_context((LOGS / f"{name}.log").open("w"))
+            # The plugins left out: nobody reads what is cached; schemathesis takes a second to load.
+            words = ["-p", "no:cacheprovider", *([] if "contracts" in ROWS[name] else ["-p", "no:schemathesis"])]
+            words += [str(TESTS / place) for place in ROWS[name]]
+            rows[name] = subprocess.Popen([sys.executable, "-m", "pytest", *words], stdout=log, stderr=log)
+        while len(statuses) < len(rows):
+            for name, row in rows.items():
+                if name not in statuses and (status := row.poll()) is not None:
+                    statuses[name] = status
+                    say(f"\n{name}, after {time.monotonic() - began:.0f} s")
+                    say((LOGS / f"{name}.log").read_text())
+            time.sleep(0.2)
+    failed = [name for name, status in statuses.items() if status]
+    say(f"Not everything passed: {', '.join(failed)}" if failed else "Everything passed")
+    return not failed
+
+
+def main() -> None:
+    """Run what the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__.splitlines()[0])
+    parser.add_argument("row", nargs="*", choices=[[], *ROWS], help="all of them, if none is named")
+    if lost := without_row():
+        parser.error(f"tests/{', tests/'.join(sorted(lost))} is in no row of tests/__main__.py")
+    sys.exit(0 if run(parser.parse_args().row or list(ROWS)) else 1)
+
+
+if __name__ == "__main__":
+    main()
