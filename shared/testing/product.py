@@ -49,16 +49,6 @@ class Record:
         return envelope.read(self.headers, self.value)[0]
 
 
-def _given(words: Sequence[str]) -> Result:
-    """Give an `iacs` command in this process: to start one takes longer than most commands.
-
-    One at a time, since what it prints is caught by exchanging the whole process's output.
-    """
-    app = importlib.import_module("services.cli").app
-    with _AT_A_TIME:
-        return CliRunner().invoke(app, words, env={"COLUMNS": "500"})  # Whole sentences on one line.
-
-
 class Product:
     """The product in one data folder. `start` returns once it is ready; `stop` leaves nothing running."""
 
@@ -81,15 +71,24 @@ class Product:
         """End everything."""
         self.command("down", "--data", str(self.data))
 
+    def give(self, *words: str) -> Result:
+        """Give an `iacs` command in this process: to start one takes longer than most commands.
+
+        One at a time, since what it prints is caught by exchanging the whole process's output.
+        """
+        app = importlib.import_module("services.cli").app
+        with _AT_A_TIME:
+            return CliRunner().invoke(app, words, env={"COLUMNS": "500"})  # Whole sentences on one line.
+
     def command(self, *words: str, check: bool = True) -> str:
         """Give an `iacs` command and return what it prints."""
-        done = _given(words)
+        done = self.give(*words)
         assert not check or done.exit_code == 0, f"iacs {' '.join(words)}:\n{done.output}\n{done.exception!r}"
         return done.stdout
 
     def refused(self, *words: str) -> str:
         """Give an `iacs` command that must fail, and return what it says."""
-        done = _given(words)
+        done = self.give(*words)
         assert isinstance(done.exception, SystemExit), f"iacs {' '.join(words)}:\n{done.output}\n{done.exception!r}"
         assert done.exit_code != 0, f"iacs {' '.join(words)} was not refused:\n{done.output}"
         return done.output

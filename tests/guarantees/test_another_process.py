@@ -8,11 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import psutil
-import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError
@@ -68,32 +67,35 @@ def _partition_count(assignment: bytes) -> int:
     return sum(len(numbers) for _, numbers in ConsumerProtocolMemberAssignment.decode(assignment).assignment)
 
 
-@pytest.mark.parametrize("service", ["approval", "directory"])
-def test_workers_that_come_and_go_share_the_partitions_and_lose_nothing(
-    product: Product, crowd: Crowd, service: str
-) -> None:
-    seen: list[int] = []
+def test_workers_that_come_and_go_share_the_partitions_and_lose_nothing(product: Product, crowd: Crowd) -> None:
+    whole: dict[str, int] = {}
 
-    def one_has_all() -> bool:
-        seen[:] = shares_of(product, service)
-        return len(seen) == 1 and seen[0] > 0
-
-    wait_until(one_has_all, "one has all")
-    (whole,) = seen
-    wishes = [crowd.file() for _ in range(12)]
-
-    def three_share() -> bool:
+    def one_has_all(service: str) -> bool:
         shares = shares_of(product, service)
-        return len(shares) == 3 and min(shares) > 0 and sum(shares) == whole
+        whole[service] = sum(shares)
+        return len(shares) == 1 and shares[0] > 0
 
-    with another(product, service, "--worker") as (second, _), another(product, service, "--worker") as (third, _):
-        wait_until(three_share, "three share all")
+    def three_share(service: str) -> bool:
+        shares = shares_of(product, service)
+        return len(shares) == 3 and min(shares) > 0 and sum(shares) == before[service]
+
+    services = ("approval", "directory")
+    wait_until(lambda: all(map(one_has_all, services)), "one worker of each has all")
+    before = dict(whole)
+    wishes = [crowd.file() for _ in range(12)]
+    with ExitStack() as running:
+        second = [running.enter_context(another(product, service, "--worker")) for service in services]
+        third = [running.enter_context(another(product, service, "--worker")) for service in services]
+        wait_until(lambda: all(map(three_share, services)), "three workers of each share all")
         crowd.all_at_once(wishes[:4])
-        second.send_signal(signal.SIGKILL)
+        for process, _ in second:
+            process.send_signal(signal.SIGKILL)
         crowd.all_at_once(wishes[4:8])
-        third.send_signal(signal.SIGTERM)
+        for process, _ in third:
+            process.send_signal(signal.SIGTERM)
         crowd.all_at_once(wishes[8:])
-    wait_until(lambda: shares_of(product, service) == [whole], "the one that is left has all")
+    wait_until(lambda: all(map(one_has_all, services)), "the worker that is left of each has all")
+    assert whole == before
     product.wait_quiet()
 
     everything_holds(product)
