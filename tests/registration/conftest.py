@@ -1,12 +1,16 @@
 """A registration service to file at, on an empty database."""
 
 import json
+import shutil
 import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from joserfc.jwk import ECKey
 
 from services.registration import main
@@ -32,14 +36,40 @@ def contractors() -> Community:
     return closed.model_copy(update={"open": True})
 
 
+@dataclass(frozen=True)
+class Served:
+    """The application on one database, for all who borrow it: to build it takes longer than most tests."""
+
+    application: FastAPI
+    folder: Path
+
+
+_SERVED = WeakKeyDictionary[Database, Served]()
+_DIRECTORY_KEY, _NOTIFICATION_KEY, _SIGNER = (ECKey.generate_key("P-256") for _ in range(3))
+
+
 @pytest.fixture
 async def desk(
-    emptied: Callable[[str], Awaitable[Database]], tmp_path: Path, provider_supplier: Community
+    emptied: Callable[[str], Awaitable[Database]],
+    tmp_path_factory: pytest.TempPathFactory,
+    provider_supplier: Community,
 ) -> AsyncIterator[Desk]:
     """A running API of registration, with the shipped community."""
     db = await emptied("registration")
-    directory_key, notification_key, signer = (ECKey.generate_key("P-256") for _ in range(3))
-    folder = tmp_path / "docu ments"
+    if db not in _SERVED:
+        folder = tmp_path_factory.mktemp("kept") / "docu ments"
+        _SERVED[db] = Served(_application(db, folder), folder)
+    it = _SERVED[db]
+    it.folder.mkdir(exist_ok=True)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=it.application), base_url=ORIGIN) as http:
+        desk = Desk(db, http, provider_supplier, _DIRECTORY_KEY, _NOTIFICATION_KEY, _SIGNER, it.folder)
+        await desk.publish(provider_supplier)
+        await desk.trust_tokens()
+        yield desk
+    shutil.rmtree(it.folder, ignore_errors=True)
+
+
+def _application(db: Database, folder: Path) -> FastAPI:
     told = settings.load(
         RegistrationSettings,
         {
@@ -52,13 +82,8 @@ async def desk(
             "IACS_REGISTRATION_FINGERPRINT_KEY": key_text(2),
             "IACS_REGISTRATION_DATA_KEYS": json.dumps({"k1": key_text(3)}),
             "IACS_REGISTRATION_DOCUMENTS_URL": folder.as_uri(),
-            "IACS_REGISTRATION_DIRECTORY_SEAL_KEY": json.dumps(directory_key.as_dict(private=False)),
-            "IACS_REGISTRATION_NOTIFICATION_SEAL_KEY": json.dumps(notification_key.as_dict(private=False)),
+            "IACS_REGISTRATION_DIRECTORY_SEAL_KEY": json.dumps(_DIRECTORY_KEY.as_dict(private=False)),
+            "IACS_REGISTRATION_NOTIFICATION_SEAL_KEY": json.dumps(_NOTIFICATION_KEY.as_dict(private=False)),
         },
     )
-    app = main.application(told, db, None, with_api=True)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=ORIGIN) as http:
-        it = Desk(db, http, provider_supplier, directory_key, notification_key, signer, folder)
-        await it.publish(provider_supplier)
-        await it.trust_tokens()
-        yield it
+    return main.application(told, db, None, with_api=True)
