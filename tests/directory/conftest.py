@@ -3,9 +3,11 @@
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
+from weakref import WeakKeyDictionary
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from services.directory import main
 from services.directory.settings import DirectorySettings
@@ -34,16 +36,29 @@ def told(db: Database, origin: str = ORIGIN) -> dict[str, str]:
 
 
 def client(db: Database, origin: str = ORIGIN) -> httpx.AsyncClient:
-    """Return a client of the directory's application at an origin."""
-    app = main.application(settings.load(DirectorySettings, told(db, origin)), db, None, with_api=True)
+    """Return a client of a directory at an origin that remembers nothing yet."""
+    return _client_of(_application(db, origin), origin)
+
+
+def _application(db: Database, origin: str) -> FastAPI:
+    return main.application(settings.load(DirectorySettings, told(db, origin)), db, None, with_api=True)
+
+
+def _client_of(app: FastAPI, origin: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=origin)
+
+
+_SERVED = WeakKeyDictionary[Database, FastAPI]()
+"""The application on one database, for all who borrow it: to build it takes longer than most tests."""
 
 
 @pytest.fixture
 async def desk(emptied: Callable[[str], Awaitable[Database]]) -> AsyncIterator[Desk]:
     """The directory and its API; it has the shipped community, one help desk person and a signing key."""
     db = await emptied("directory")
-    async with client(db) as http:
+    if db not in _SERVED:
+        _SERVED[db] = _application(db, ORIGIN)
+    async with _client_of(_SERVED[db], ORIGIN) as http:
         it = Desk(db, http)
         await it.prepare()
         yield it

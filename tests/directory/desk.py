@@ -5,17 +5,19 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import httpx
+from joserfc.jwk import ECKey
 from sqlalchemy import select, text, update
 
 from services.directory import consumers, passwords, store, tables, usecases
-from shared import secrets
+from services.directory.usecases import operators, states
+from shared import secrets, tokens
 from shared import tables as shared_tables
 from shared.contracts import approval, directory, registration
 from shared.contracts.base import Event
 from shared.contracts.community import Community
 from shared.database import Database
 from shared.delivery import Delivery
-from shared.ids import PersonId, PlaceId
+from shared.ids import PersonId, PlaceId, new_id
 from shared.tables import outbox, parked
 from shared.testing.records import Record
 from tests.directory import builders
@@ -34,6 +36,9 @@ from tests.directory.builders import (
 ORIGIN = "http://iacs.test"
 PASSWORD = "plover anvil sextant mulch"
 E = TypeVar("E", bound=Event)
+_SIGNER = ECKey.generate_key("P-256", {"kid": str(new_id()), "use": "sig", "alg": tokens.ALGORITHM}).as_dict(
+    private=True
+)
 
 
 @dataclass
@@ -280,7 +285,16 @@ class Desk:
         async with self.db.begin() as tx:
             await usecases.apply_community(tx, COMMUNITY, by="operator")
             user_id = await self.appoint(tx)
-            await usecases.ensure_signing_key(tx, KEYS)
+            # The same key for every test: the application on a borrowed database remembers it for minutes.
+            row = await store.add_signing_key(
+                tx,
+                private_locked=KEYS.vault.lock(str(_SIGNER["d"]), bound_to=f"signing_key {_SIGNER['kid']}"),
+                kid=_SIGNER["kid"],
+                jwk={name: value for name, value in _SIGNER.items() if name != "d"},
+                not_before=tx.real_now,
+                not_after=tx.real_now + operators.SIGNING_KEY_LIVES,
+            )
+            states.publish(tx, "token_key", row._mapping)
         async with self.db.begin() as tx:
             found = await store.find_account(tx, user_id)
         assert found is not None
