@@ -2,9 +2,11 @@
 
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
+from weakref import WeakKeyDictionary
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from joserfc.jwk import ECKey
 from sqlalchemy import insert
 
@@ -17,11 +19,27 @@ from shared.tables import replica
 from tests.approval import builders
 from tests.approval.desk import ORIGIN, Desk
 
+_SERVED = WeakKeyDictionary[Database, FastAPI]()
+"""The application on one database, for all who borrow it: to build it takes longer than many tests."""
+_SIGNER = ECKey.generate_key("P-256")
+
 
 @pytest.fixture
 async def desk(emptied: Callable[[str], Awaitable[Database]]) -> AsyncIterator[Desk]:
     """Approval and its API; it knows the shipped community and a key of tokens."""
     db = await emptied("approval")
+    if db not in _SERVED:
+        _SERVED[db] = _application(db)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=_SERVED[db]), base_url=ORIGIN) as http:
+        it = Desk(db, http, _SIGNER)
+        await it.publish(builders.COMMUNITY)
+        await it.trust_tokens()
+        async with db.begin() as tx:
+            await tx.execute(insert(replica).values(topic=directory.STATE_TOPIC, complete_at=tx.now))
+        yield it
+
+
+def _application(db: Database) -> FastAPI:
     told = settings.load(
         ApprovalSettings,
         {
@@ -33,11 +51,4 @@ async def desk(emptied: Callable[[str], Awaitable[Database]]) -> AsyncIterator[D
             "IACS_APPROVAL_SECRET_KEY": urlsafe_b64encode(bytes(32)).decode(),
         },
     )
-    app = main.application(told, db, None, with_api=True)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=ORIGIN) as http:
-        it = Desk(db, http, ECKey.generate_key("P-256"))
-        await it.publish(builders.COMMUNITY)
-        await it.trust_tokens()
-        async with db.begin() as tx:
-            await tx.execute(insert(replica).values(topic=directory.STATE_TOPIC, complete_at=tx.now))
-        yield it
+    return main.application(told, db, None, with_api=True)
