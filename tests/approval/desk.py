@@ -38,6 +38,7 @@ from tests.approval import builders
 ORIGIN = "http://iacs.test"
 ISSUED = tokens.Issued(f"{ORIGIN}/directory", ORIGIN)
 E = TypeVar("E", bound=Event)
+_HANDLERS = consumers.handlers()
 Account = Literal["invited", "active", "locked", "disabled", "closed"]
 
 
@@ -72,7 +73,7 @@ class Desk:
 
     async def hear(self, *records: Record) -> None:
         """Let these records arrive in one batch, through the real delivery. Nothing may be parked."""
-        await Delivery(self.db, consumers.handlers()).take(records, wait=_never)
+        await Delivery(self.db, _HANDLERS).take(records, wait=_never)
         assert [row.error for row in await self.rows(parked)] == []
 
     async def publish(self, community: Community) -> None:

@@ -7,9 +7,10 @@ from weakref import WeakKeyDictionary
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 
-from services.directory import main
+from services.directory import main, passwords
 from services.directory.settings import DirectorySettings
 from shared import settings
 from shared.database import Database
@@ -52,9 +53,16 @@ _SERVED = WeakKeyDictionary[Database, FastAPI]()
 """The application on one database, for all who borrow it: to build it takes longer than most tests."""
 
 
+_QUICK = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+_QUICK_NOBODYS = _QUICK.hash("nobody has this password")
+"""Passwords are slow by design: hashing them was a tenth of all that is done here."""
+
+
 @pytest.fixture
-async def desk(emptied: Callable[[str], Awaitable[Database]]) -> AsyncIterator[Desk]:
+async def desk(emptied: Callable[[str], Awaitable[Database]], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
     """The directory and its API; it has the shipped community, one help desk person and a signing key."""
+    monkeypatch.setattr(passwords, "_HASHER", _QUICK)
+    monkeypatch.setattr(passwords, "_NOBODYS", _QUICK_NOBODYS)
     db = await emptied("directory")
     if db not in _SERVED:
         _SERVED[db] = _application(db, ORIGIN)

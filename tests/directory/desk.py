@@ -36,6 +36,7 @@ from tests.directory.builders import (
 ORIGIN = "http://iacs.test"
 PASSWORD = "plover anvil sextant mulch"
 E = TypeVar("E", bound=Event)
+_HANDLERS = consumers.handlers(KEYS)
 _SIGNER = ECKey.generate_key("P-256", {"kid": str(new_id()), "use": "sig", "alg": tokens.ALGORITHM}).as_dict(
     private=True
 )
@@ -70,7 +71,7 @@ class Desk:
 
     async def hear(self, *records: Record) -> None:
         """Let these records arrive in one batch, through the real delivery. Nothing may be parked."""
-        await Delivery(self.db, consumers.handlers(KEYS)).take(records, wait=_never)
+        await Delivery(self.db, _HANDLERS).take(records, wait=_never)
         assert [row.error for row in await self.rows(parked)] == []
 
     async def keep(

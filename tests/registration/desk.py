@@ -31,6 +31,7 @@ PDF = b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\n" + b"%" * 600 + b"\n%%
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(600)
 
 E = TypeVar("E", bound=Event)
+_HANDLERS = consumers.handlers()
 
 
 def key_text(fill: int) -> str:
@@ -195,7 +196,7 @@ class Desk:
         self.offset += 1
         value = None if body is None else body.encode()
         record = Record(kind.topic, 0, self.offset, str(subject).encode(), value, envelope.headers_of(row))
-        await Delivery(self.db, consumers.handlers()).take([record], wait=_never)
+        await Delivery(self.db, _HANDLERS).take([record], wait=_never)
         assert not await self.rows(parked)
 
     async def organization(self, status: str = "active", *, security_official: bool = True) -> UUID:
