@@ -35,19 +35,26 @@ class Bell:
 
     def __init__(self) -> None:
         self._rings: asyncio.Queue[None] = asyncio.Queue(maxsize=1)
+        self._resting_count = 0
 
     def ring(self) -> None:
         """Wake a sender, now or when the next one rests."""
         with suppress(asyncio.QueueFull):
             self._rings.put_nowait(None)
 
-    async def heard(self, within_seconds: float) -> bool:
-        """Rest until it rings, or for so long; tell which."""
+    async def heard(self, look_seconds: float) -> bool:
+        """Rest until it rings, or it is one's turn to look without a ring; tell which.
+
+        Of all who rest, one looks every so often: any more would only look at the same.
+        """
+        self._resting_count += 1
         try:
-            async with asyncio.timeout(within_seconds):
+            async with asyncio.timeout(look_seconds * self._resting_count):
                 await self._rings.get()
         except TimeoutError:
             return False
+        finally:
+            self._resting_count -= 1
         return True
 
 

@@ -125,7 +125,9 @@ class Service(Part):
 
     def start(self, progress: Progress = silent) -> None:
         self._launch([*PROGRAM, "serve", self.name], environment=self._settings, nursery=self._nursery)
-        self._await_ready(lambda: answers(self.port, f"/{self.name}/readyz"), seconds=READY_SECONDS)
+        # A look is a transaction of the service, which is busy reading what the others have said.
+        ready = partial(answers, self.port, f"/{self.name}/readyz")
+        self._await_ready(ready, seconds=READY_SECONDS, step_seconds=0.1)
         progress(f"The {self.name} service is ready")
 
 

@@ -381,6 +381,19 @@ async def test_a_mail_leaves_within_a_moment_of_its_event(
     assert min(took) < 0.5, took  # The others may have waited for whatever else the machine does.
 
 
+async def test_of_three_senders_that_rest_one_looks_at_a_time() -> None:
+    bell = timers.Bell()
+    began = time.perf_counter()
+
+    async def rested() -> float:
+        assert not await bell.heard(0.05)
+        return time.perf_counter() - began
+
+    first, second, third = await asyncio.gather(*(rested() for _ in range(3)))
+    assert (first >= 0.05, second >= 0.1, third >= 0.15) == (True, True, True)
+    assert not await bell.heard(0.01)  # Nobody else rests any more.
+
+
 async def test_a_mail_leaves_also_when_nobody_rings(db: Database, mails: MailServer) -> None:
     async with working(sender(db, mails.address)):
         await asyncio.sleep(0.1)
