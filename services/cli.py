@@ -82,7 +82,7 @@ def up(
             detach=detach,
             on_ready=on_ready,
             progress=lambda line: console.print(f"[dim]{line}[/dim]"),
-            modules=MODULES,
+            modules=modules(),
         )
     except (NotStartedError, InUseError) as trouble:
         errors.print(f"[red]Not started:[/red] {trouble}")
@@ -90,14 +90,13 @@ def up(
 
 
 STORY_TOLD = "story-told"
-MODULES = (
-    "services.preparation",
-    "services.registration.main",
-    "services.approval.main",
-    "services.directory.main",
-    "services.notification.main",
-)
-"""What the services and their preparation are made of: imported once for all of them."""
+
+
+def modules() -> tuple[str, ...]:
+    """Return what the services and their preparation are made of: imported once for all of them."""
+    from shared import deployment  # noqa: PLC0415
+
+    return "services.preparation", *(f"services.{service}.main" for service in deployment.SERVICES)
 
 
 @app.command()

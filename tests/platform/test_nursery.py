@@ -308,7 +308,7 @@ def test_what_cannot_be_imported_is_told_with_the_start_that_needs_it(tmp_path: 
 
 
 def test_what_our_services_import_starts_no_thread_that_a_fork_would_lose(tmp_path: Path, modules: Path) -> None:
-    nursery = Nursery(tmp_path / "data", Ports(tmp_path / "data"), cli.MODULES)
+    nursery = Nursery(tmp_path / "data", Ports(tmp_path / "data"), cli.modules())
     nursery.start()
     try:
         assert Program("program", tmp_path / "data", nursery).does("exit", "0").wait() == 0  # All is imported by then.

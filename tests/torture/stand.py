@@ -33,4 +33,4 @@ class Tormented(Product):
 
 
 if __name__ == "__main__":
-    supervisor.up(Path(sys.argv[1]), detach=True, modules=cli.MODULES, faults=True)
+    supervisor.up(Path(sys.argv[1]), detach=True, modules=cli.modules(), faults=True)

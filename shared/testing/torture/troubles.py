@@ -37,7 +37,7 @@ _HELD_ROWS = {
 }
 _KINDS = {
     "kill": 8,
-    "stop": 3,
+    "terminate": 3,
     "pause": 4,
     "kafka down": 2,
     "cut": 2,
@@ -47,7 +47,7 @@ _KINDS = {
     "hold": 2,
 }
 """How many of each lie in the deck from which troubles are drawn: half of the processes die, the rest suffers.
-What is stopped is told to end in the middle of its work, and cancels what it cannot finish."""
+What is terminated is told to end in the middle of its work, and cancels what it cannot finish."""
 _PATIENCE_SECONDS = 180.0
 _DUPLICATES = 25
 
@@ -68,7 +68,7 @@ class Trouble:
     seed: int
 
     def __str__(self) -> str:
-        lasts = "" if self.kind in ("kill", "stop", "cut", "duplicate", "poison") else f" for {self.seconds:.1f} s"
+        lasts = "" if self.kind in ("kill", "terminate", "cut", "duplicate", "poison") else f" for {self.seconds:.1f} s"
         return f"{self.kind} {self.target}".rstrip() + lasts
 
 
@@ -84,7 +84,7 @@ def plan(seed: int, count: int, *, longest_seconds: float = 5.0, rest_seconds: f
         kind = deck.pop()
         target = {
             "kill": lambda: dice.choice(PARTS),
-            "stop": lambda: dice.choice(deployment.SERVICES),
+            "terminate": lambda: dice.choice(deployment.SERVICES),
             "pause": lambda: dice.choice(PARTS),
             "smtp": lambda: dice.choice(FAULTS),
             "hold": lambda: dice.choice(deployment.SERVICES),
@@ -116,7 +116,7 @@ class Bully:
         match trouble.kind:
             case "kill":
                 self._end(trouble.target, self.product.kill)
-            case "stop":
+            case "terminate":
                 self._end(trouble.target, self.product.tell_to_end)
             case "pause":
                 self._pause(trouble.target, trouble.seconds)
