@@ -11,7 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from services import asyncapi, contracts
 from shared import envelope, topics
-from shared.platform.stack import Stack
+from shared.testing.product import Product
 from shared.testing.records import record_of
 from tests.subscribers.documents import Json, faults, merged
 
@@ -51,8 +51,8 @@ def test_we_send_every_message_of_every_channel() -> None:
     assert len(DOCUMENT["operations"]) == len(CHANNELS)
 
 
-async def test_a_channel_has_the_settings_that_the_broker_has(stack: Stack) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka.servers)
+async def test_a_channel_has_the_settings_that_the_broker_has(product: Product) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=product.kafka_servers)
     await admin.start()
     try:
         answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in CHANNELS])

@@ -23,7 +23,6 @@ from shared.contracts.directory import GroupActivated, RoleAssignmentState, Role
 from shared.ids import AssignmentId, PersonId, PlaceId, RequestId, ScopeId, new_id
 from shared.kafka import Kafka
 from shared.platform import jars
-from shared.platform.stack import Stack
 from shared.testing import product as whole
 from shared.testing.product import Product
 from shared.testing.records import Record, record_of
@@ -105,29 +104,29 @@ def about(assignment: UUID, scope: ScopeId) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def scope(stack: Stack, example: ModuleType, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scope]:
+async def scope(product: Product, example: ModuleType, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scope]:
     """A scope on two topics of this test's own, which the example reads instead of the public ones."""
     name = f"toy.{new_id()}"
     both = (
         Topic(f"{name}.events", "directory", topics.BY_NAME["iacs.directory.v1"].kept, public=False),
         Topic(f"{name}.state", "directory", None, public=False),
     )
-    await topics.apply(Kafka(stack.kafka.servers), both, partition_count=2)
+    await topics.apply(Kafka(product.kafka_servers), both, partition_count=2)
     monkeypatch.setattr(example, "EVENTS", both[0].name)
     monkeypatch.setattr(example, "STATE", both[1].name)
-    producer = AIOKafkaProducer(bootstrap_servers=stack.kafka.servers)
+    producer = AIOKafkaProducer(bootstrap_servers=product.kafka_servers)
     await producer.start()
     yield Scope(producer, example)
     await producer.stop()
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka.servers)
+    admin = AIOKafkaAdminClient(bootstrap_servers=product.kafka_servers)
     await admin.start()
     await admin.delete_topics([topic.name for topic in both])
     await admin.close()
 
 
 @pytest.fixture
-def subscriber(stack: Stack, example: ModuleType) -> Any:
-    return example.Subscriber(stack.kafka.servers)
+def subscriber(product: Product, example: ModuleType) -> Any:
+    return example.Subscriber(product.kafka_servers)
 
 
 async def test_a_grant_that_only_the_state_still_knows_is_held(scope: Scope, subscriber: Any) -> None:

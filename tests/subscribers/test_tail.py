@@ -19,7 +19,6 @@ from shared import envelope, topics
 from shared.contracts.directory import AccountState
 from shared.ids import PersonId, new_id
 from shared.kafka import Kafka
-from shared.platform.stack import Stack
 from shared.testing.product import Product, wait_until
 from shared.testing.records import Record, record_of
 from tests.subscribers.conftest import append
@@ -116,10 +115,10 @@ def test_what_is_no_event_is_named_by_its_place_and_its_content_is_not_shown(rec
 # --- As it comes ------------------------------------------------------------------------------
 
 
-async def test_from_the_beginning_each_scope_is_in_order_and_later_ones_follow(stack: Stack) -> None:
+async def test_from_the_beginning_each_scope_is_in_order_and_later_ones_follow(product: Product) -> None:
     topic = topics.Topic(f"toy.{new_id()}", "directory", topics.BY_NAME["iacs.directory.v1"].kept, public=False)
-    await topics.apply(Kafka(stack.kafka.servers), [topic], partition_count=2)
-    async with AIOKafkaProducer(bootstrap_servers=stack.kafka.servers) as producer:
+    await topics.apply(Kafka(product.kafka_servers), [topic], partition_count=2)
+    async with AIOKafkaProducer(bootstrap_servers=product.kafka_servers) as producer:
 
         async def send(number: int) -> None:
             record = a_record().having("ce_id", str(number).encode())
@@ -129,7 +128,7 @@ async def test_from_the_beginning_each_scope_is_in_order_and_later_ones_follow(s
 
         for number in range(1, 7):
             await send(number)
-        following = tail.follow(Kafka(stack.kafka.servers), [topic.name], tail.Wanted(), from_beginning=True)
+        following = tail.follow(Kafka(product.kafka_servers), [topic.name], tail.Wanted(), from_beginning=True)
         found = [await anext(following) for _ in range(6)]
         await send(7)
         found.append(await anext(following))
