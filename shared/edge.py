@@ -62,7 +62,7 @@ class Edge:
                 if announced > limit:
                     raise Refusal("too_large")
                 if _NO_ADDRESS.search(scope["path"]) or b"%00" in scope["query_string"]:
-                    raise Refusal("malformed")
+                    raise Refusal("malformed", "The address holds a control character, like %0A: leave it out.")
                 limited = _limited(receive, limit)
                 if limit == MAXIMUM_BODY_BYTES and b"json" in headers.get(b"content-type", b"").lower():
                     limited = await _strict(limited)

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 CONTROLS = r"\u0000-\u001f\u007f-\u009f"
 """Signs that are in no address that is answered (shared/edge.py), as a regular expression writes a range."""
-_ADDRESSABLE = f"^[^{CONTROLS}]*$"
+ADDRESSABLE = f"^[^{CONTROLS}]*$"
 _REF = "#/components/schemas/{model}"
 _FASTAPIS_OWN = ("HTTPValidationError", "ValidationError")
 
@@ -69,7 +69,7 @@ def completed(
                 operation["responses"]["422"] = dict(invalid)
             for parameter in operation.get("parameters", ()):
                 if parameter["in"] == "path" and not parameter["schema"].keys() & {"format", "pattern", "enum"}:
-                    parameter["schema"]["pattern"] = _ADDRESSABLE
+                    parameter["schema"]["pattern"] = ADDRESSABLE
             if "requestBody" in operation or "parameters" in operation:
                 operation["responses"].setdefault("400", dict(malformed))
             if "requestBody" in operation:

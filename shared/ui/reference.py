@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from shared import deployment
+from shared.openapi import ADDRESSABLE
 
 Schema = Mapping[str, Any]
 
@@ -352,7 +353,7 @@ def _rule(schema: Schema) -> str:
             case low, high:
                 said.append(f"{low} to {high}{unit}")
     if "pattern" in schema:
-        said.append(f"matches `{schema['pattern']}`")
+        said.append("no control characters" if schema["pattern"] == ADDRESSABLE else f"matches `{schema['pattern']}`")
     if schema.get("default") not in (None, ""):
         said.append(f"`{_shown(schema['default'])}` if left out")
     rule = "; ".join(said)

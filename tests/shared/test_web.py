@@ -209,7 +209,8 @@ async def test_no_address_holds_what_no_text_holds(client: httpx.AsyncClient, pa
 @pytest.mark.parametrize("encoded", ["%01", "%09", "%0A", "%0D", "%1F", "%7F", "%C2%85"])
 @pytest.mark.parametrize("path", ["/v1/documents", "/metrics", "/v1/nothing"])
 async def test_no_address_ends_in_what_nobody_can_see(client: httpx.AsyncClient, path: str, encoded: str) -> None:
-    problem(await client.get(f"{path}{encoded}"), 400, "malformed")
+    told = problem(await client.get(f"{path}{encoded}"), 400, "malformed")
+    assert told["detail"] == "The address holds a control character, like %0A: leave it out."
 
 
 async def test_a_value_that_is_asked_for_may_have_two_lines(client: httpx.AsyncClient) -> None:

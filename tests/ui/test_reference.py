@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from shared import web
 from shared.errors import CATALOGUE
+from shared.openapi import ADDRESSABLE
 from shared.ui import security
 from shared.ui.environment import page_renderer
 from shared.ui.page import Shell
@@ -46,7 +47,11 @@ def a_document() -> dict[str, Any]:
                         },
                         {"name": "if-match", "in": "header", "schema": {"type": "string", "examples": ['"3"']}},
                         {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "default": 5}},
-                        {"name": "near", "in": "query", "schema": {"type": "string", "examples": ["a b&c"]}},
+                        {
+                            "name": "near",
+                            "in": "query",
+                            "schema": {"type": "string", "examples": ["a b&c"], "pattern": ADDRESSABLE},
+                        },
                     ],
                     "requestBody": {
                         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ToyBody"}}}
@@ -169,7 +174,7 @@ def test_a_parameter_tells_where_it_stands() -> None:
         ("box_id", "path", "", "0198c0de-0000-7000-8000-000000000001", True),
         ("If-Match", "header", "", '"3"', False),
         ("limit", "query", "At least 1; `5` if left out", "5", False),
-        ("near", "query", "", "a b&c", False),
+        ("near", "query", "No control characters", "a b&c", False),
     ]
 
 
