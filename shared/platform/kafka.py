@@ -51,7 +51,7 @@ SETTINGS = {
     "share.coordinator.state.topic.min.isr": "1",
     # A broker that comes back after a kill waits until its former self is given up (else after 9 s).
     "broker.session.timeout.ms": "2000",
-    "broker.heartbeat.interval.ms": "250",
+    "broker.heartbeat.interval.ms": "500",
     # Both are allocated in full, for each partition and for each cleaner.
     "log.index.size.max.bytes": "1048576",
     "log.cleaner.dedupe.buffer.size": "8388608",
