@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from services.notification import api, consumers, smtp, timers
+from services.notification import api, assembly, smtp, timers
 from services.notification.settings import NotificationSettings
 from shared import serve, settings, telemetry, tokens, web
 from shared.contracts import directory
@@ -27,7 +27,7 @@ def worker(told: NotificationSettings, db: Database) -> Worker:
         )
         for _ in range(timers.SENDERS)
     ]
-    return Worker(SERVICE, db, told.kafka, consumers.handlers(bell.ring), timers.chores(senders))
+    return Worker(SERVICE, db, told.kafka, assembly.handlers(told, bell.ring), timers.chores(senders))
 
 
 def application(told: NotificationSettings, db: Database, works: Worker | None, *, with_api: bool) -> FastAPI:

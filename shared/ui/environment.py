@@ -15,7 +15,6 @@ from jinja2 import (
     select_autoescape,
 )
 
-from shared.ui import assets
 from shared.ui.page import Shell
 
 
@@ -37,7 +36,7 @@ def environment(package: str) -> Environment:
 def page_renderer(package: str, shell: Shell) -> Callable[[str, object], str]:
     """Return `render(template, page)` for the pages of `package`; `page` is a frozen dataclass."""
     pages = environment(package)
-    pages.globals |= {"shell": shell, "asset": lambda path: assets.url(shell.static_url, path)}
+    pages.globals |= {"shell": shell, "asset": shell.asset}
 
     def render(template: str, page: object) -> str:
         assert is_dataclass(page) and not isinstance(page, type), "a page is one dataclass"

@@ -1,9 +1,14 @@
 """What every page knows besides its own subject: the product's name, banner, help desk, errors."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from shared.errors import Entry
+
+STATIC = Path(__file__).parent / "static"
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,15 @@ class Shell:
     help_desk: HelpDesk = HELP_DESK
     app_name: str = "Provider Access"
     banner: str = "A demonstration system, not an official website of the United States government"
+
+    def asset(self, path: str) -> str:
+        """Return the address of the asset at `path`. It changes with the content, so it may be kept for ever."""
+        return f"{self.static_url}/{path}?v={_digest(path)}"
+
+
+@cache
+def _digest(path: str) -> str:
+    return hashlib.sha256((STATIC / path).read_bytes()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

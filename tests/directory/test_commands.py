@@ -38,7 +38,9 @@ def iacs(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 def test_a_command_loads_none_of_the_web_that_services_have() -> None:
     names = ["services.preparation", *(f"services.{service}.assembly" for service in deployment.SERVICES)]
-    program = f"import sys, {', '.join(names)}; print({{'fastapi', 'uvicorn'}} & set(sys.modules))"
+    program = (
+        f"import sys, {', '.join(names)}; print({{'fastapi', 'faststream', 'starlette', 'uvicorn'}} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 

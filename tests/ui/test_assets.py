@@ -8,6 +8,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from shared.ui import assets, security
+from shared.ui.page import STATIC
 from tests.ui.html import Document
 from tests.ui.pages import LINKS_PATH, STATES, TOKEN_PATH, app
 
@@ -19,18 +20,18 @@ def a_client() -> httpx.AsyncClient:
 
 
 def test_every_vendored_file_is_recorded_and_unchanged() -> None:
-    recorded = json.loads((assets.DIRECTORY.parent / "VENDOR.json").read_text())
+    recorded = json.loads((STATIC.parent / "VENDOR.json").read_text())
     for entry in recorded:
-        content = (assets.DIRECTORY / entry["file"]).read_bytes()
+        content = (STATIC / entry["file"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == entry["sha256"], entry["file"]
-    present = {path.relative_to(assets.DIRECTORY).as_posix() for path in assets.DIRECTORY.rglob("*") if path.is_file()}
+    present = {path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*") if path.is_file()}
     assert present == {entry["file"] for entry in recorded} | OUR_OWN
 
 
 def test_every_licence_that_is_recorded_has_its_text() -> None:
-    recorded = json.loads((assets.DIRECTORY.parent / "VENDOR.json").read_text())
+    recorded = json.loads((STATIC.parent / "VENDOR.json").read_text())
     named = {part for entry in recorded for part in entry["licence"].split(" AND ")}
-    texts = {path.stem for path in (assets.DIRECTORY.parent / "LICENSES").iterdir()}
+    texts = {path.stem for path in (STATIC.parent / "LICENSES").iterdir()}
     assert named - {"CC0-1.0", "MIT"} <= texts  # USWDS.md holds the MIT text and names CC0's address.
     assert "USWDS" in texts
 
