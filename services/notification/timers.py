@@ -35,7 +35,7 @@ class Bell:
 
     def __init__(self) -> None:
         self._rings: asyncio.Queue[None] = asyncio.Queue(maxsize=1)
-        self._resting_count = 0
+        self._looked_at = time.monotonic()
 
     def ring(self) -> None:
         """Wake a sender, now or when the next one rests."""
@@ -47,15 +47,14 @@ class Bell:
 
         Of all who rest, one looks every so often: any more would only look at the same.
         """
-        self._resting_count += 1
-        try:
-            async with asyncio.timeout(look_seconds * self._resting_count):
-                await self._rings.get()
-        except TimeoutError:
-            return False
-        finally:
-            self._resting_count -= 1
-        return True
+        rung = False
+        while not rung and (left_seconds := self._looked_at + look_seconds - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_seconds):
+                    await self._rings.get()
+                    rung = True
+        self._looked_at = time.monotonic()
+        return rung
 
 
 class Sender:

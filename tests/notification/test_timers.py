@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -381,17 +382,22 @@ async def test_a_mail_leaves_within_a_moment_of_its_event(
     assert min(took) < 0.5, took  # The others may have waited for whatever else the machine does.
 
 
-async def test_of_three_senders_that_rest_one_looks_at_a_time() -> None:
-    bell = timers.Bell()
-    began = time.perf_counter()
+async def test_of_three_senders_that_rest_one_looks_at_a_time_also_after_rings() -> None:
+    bell, looks = timers.Bell(), list[float]()
 
-    async def rested() -> float:
-        assert not await bell.heard(0.05)
-        return time.perf_counter() - began
+    async def rest() -> None:
+        while len(looks) < 9:
+            if not await bell.heard(0.05):
+                looks.append(time.perf_counter())
 
-    first, second, third = await asyncio.gather(*(rested() for _ in range(3)))
-    assert (first >= 0.05, second >= 0.1, third >= 0.15) == (True, True, True)
-    assert not await bell.heard(0.01)  # Nobody else rests any more.
+    resting = [asyncio.create_task(rest()) for _ in range(3)]
+    for _ in range(3):
+        bell.ring()
+        await asyncio.sleep(0.005)
+    await asyncio.gather(*resting)
+    gaps = [later - earlier for earlier, later in pairwise(looks)]
+    assert min(gaps) > 0.045, gaps
+    assert sorted(gaps)[len(gaps) // 2] < 0.5, gaps  # A busy machine may hold up some of them.
 
 
 async def test_a_mail_leaves_also_when_nobody_rings(db: Database, mails: MailServer) -> None:
