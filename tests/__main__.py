@@ -5,9 +5,11 @@ most tests; what starts and breaks stacks or tries ports is another, since two o
 """
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -36,13 +38,17 @@ def run(names: list[str]) -> bool:
     say(f"{', '.join(names)}: beside each other. Each shows what it found when it ends; till then: {LOGS}/*.log")
     began, statuses = time.monotonic(), dict[str, int]()
     with ExitStack() as opened:
-        rows = {}
+        rows = dict[str, subprocess.Popen[bytes]]()
+        opened.callback(_end, rows)
         for name in names:
             log = opened.enter_context((LOGS / f"{name}.log").open("w"))
             # The plugins left out: nobody reads what is cached; schemathesis takes a second to load.
             words = ["-p", "no:cacheprovider", *([] if "contracts" in ROWS[name] else ["-p", "no:schemathesis"])]
             words += [str(TESTS / place) for place in ROWS[name]]
-            rows[name] = subprocess.Popen([sys.executable, "-m", "pytest", *words], stdout=log, stderr=log)
+            # In a session of its own: a Ctrl-C reaches it once, from here, and not once more in its clean-up.
+            rows[name] = subprocess.Popen(
+                [sys.executable, "-m", "pytest", *words], stdout=log, stderr=log, start_new_session=True
+            )
         while len(statuses) < len(rows):
             for name, row in rows.items():
                 if name not in statuses and (status := row.poll()) is not None:
@@ -55,13 +61,28 @@ def run(names: list[str]) -> bool:
     return not failed
 
 
+def _end(rows: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    """Interrupt what still runs, and return when all have taken down what they had started."""
+    for row in rows.values():
+        if row.poll() is None:
+            row.send_signal(signal.SIGINT)
+    for row in rows.values():
+        row.wait()
+
+
 def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__.splitlines()[0])
-    parser.add_argument("row", nargs="*", choices=[[], *ROWS], help="all of them, if none is named")
+    parser.add_argument("row", nargs="*", choices=list(ROWS), help="all of them, if none is named")
     if lost := without_row():
         parser.error(f"tests/{', tests/'.join(sorted(lost))} is in no row of tests/__main__.py")
-    sys.exit(0 if run(parser.parse_args().row or list(ROWS)) else 1)
+    for number in (signal.SIGINT, signal.SIGTERM):  # Where the first is ignored, as beside a shell, rows would, too.
+        signal.signal(number, signal.default_int_handler)
+    names = dict.fromkeys(parser.parse_args().row or ROWS)
+    try:
+        sys.exit(0 if run(list(names)) else 1)
+    except KeyboardInterrupt:
+        sys.exit("Interrupted: nothing runs any more")
 
 
 if __name__ == "__main__":

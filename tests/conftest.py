@@ -96,13 +96,7 @@ def product() -> Iterator[Product]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let what breaks the product come last of its tests, since its poison stays on the topics."""
-
-    def turn(item: pytest.Item) -> int:
-        if "product" not in getattr(item, "fixturenames", ()):
-            return 0
-        return 2 if "tests/guarantees" in item.nodeid else 1
-
-    items.sort(key=turn)
+    items.sort(key=lambda item: "tests/guarantees" in item.nodeid)
 
 
 def pytest_collection_finish() -> None:

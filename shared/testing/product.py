@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,21 +77,21 @@ class Product:
 
         One at a time, since what it prints is caught by exchanging the whole process's output.
         """
-        app = importlib.import_module("services.cli").app
+        app = importlib.import_module("services.cli").app  # As a newcomer would: this module knows no service.
         with _AT_A_TIME:
             return CliRunner().invoke(app, words, env={"COLUMNS": "500"})  # Whole sentences on one line.
 
     def command(self, *words: str, check: bool = True) -> str:
         """Give an `iacs` command and return what it prints."""
         done = self.give(*words)
-        assert not check or done.exit_code == 0, f"iacs {' '.join(words)}:\n{done.output}\n{done.exception!r}"
+        assert not check or done.exit_code == 0, f"iacs {' '.join(words)}:\n{done.output}\n{_trace(done)}"
         return done.stdout
 
     def refused(self, *words: str) -> str:
         """Give an `iacs` command that must fail, and return what it says."""
         done = self.give(*words)
-        assert isinstance(done.exception, SystemExit), f"iacs {' '.join(words)}:\n{done.output}\n{done.exception!r}"
         assert done.exit_code != 0, f"iacs {' '.join(words)} was not refused:\n{done.output}"
+        assert isinstance(done.exception, SystemExit), f"iacs {' '.join(words)}:\n{done.output}\n{_trace(done)}"
         return done.output
 
     @property
@@ -214,6 +215,10 @@ def _signal(pid: int, number: signal.Signals) -> None:
     for process in [head, *head.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):  # A child may end meanwhile.
             process.send_signal(number)
+
+
+def _trace(done: Result) -> str:
+    return "".join(traceback.format_exception(*done.exc_info)) if done.exc_info else ""
 
 
 async def _records(servers: str, names: tuple[str, ...]) -> list[Record]:

@@ -15,6 +15,7 @@ from shared import deployment, topics
 SECONDS = 1.5
 LOOKS = 3
 _PAUSE_SECONDS = 0.25
+_LOOK_SECONDS = 15.0
 _PATIENCE_SECONDS = 180.0
 _UNSENT = "SELECT count(*) FROM outbox WHERE sent_at IS NULL"
 _PROGRESS = "SELECT topic, partition, next_offset FROM progress"
@@ -63,7 +64,8 @@ async def wait(told: Mapping[str, str], kafka_servers: str) -> None:
                 # A look is not one moment: what leaves one service while another is looked at is seen by the next.
                 while quiet_looks < LOOKS or time.monotonic() - quiet_since < SECONDS:
                     assert time.monotonic() < ends_at, f"it never became quiet: {left}"
-                    left = await watch.left()
+                    async with asyncio.timeout(_LOOK_SECONDS):
+                        left = await watch.left()
                     quiet_looks += 1
                     if left:
                         quiet_since, quiet_looks = time.monotonic(), 0
@@ -80,7 +82,9 @@ async def _watching(told: Mapping[str, str], kafka_servers: str) -> AsyncIterato
     async with AsyncExitStack() as opened:
         databases = {}
         for service in deployment.SERVICES:
-            connection = await asyncpg.connect(told[f"IACS_{service.upper()}_DATABASE_URL"])
+            connection = await asyncpg.connect(
+                told[f"IACS_{service.upper()}_DATABASE_URL"], command_timeout=_LOOK_SECONDS
+            )
             opened.push_async_callback(connection.close)
             databases[service] = connection
         yield Watch(databases, await opened.enter_async_context(kafka_reader(kafka_servers)))

@@ -2,7 +2,6 @@
 
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
-from weakref import WeakKeyDictionary
 
 import httpx
 import pytest
@@ -19,7 +18,7 @@ from shared.tables import replica
 from tests.approval import builders
 from tests.approval.desk import ORIGIN, Desk
 
-_SERVED = WeakKeyDictionary[Database, FastAPI]()
+_SERVED = dict[Database, FastAPI]()
 """The application on one database, for all who borrow it: to build it takes longer than many tests."""
 _SIGNER = ECKey.generate_key("P-256")
 

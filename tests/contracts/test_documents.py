@@ -34,6 +34,17 @@ def test_each_parameter_shows_a_value_that_would_do(service: Service, label: str
 
 
 @EVERY
+def test_each_free_text_in_an_address_says_what_it_may_not_hold(service: Service, label: str) -> None:
+    texts = [
+        parameter["schema"]
+        for parameter in operations(service)[label].get("parameters", [])
+        if parameter["in"] == "path" and not {"format", "enum"} & parameter["schema"].keys()
+    ]
+    assert all("pattern" in schema for schema in texts)
+    assert not any(re.search(schema["pattern"], "one\x15two") for schema in texts)
+
+
+@EVERY
 def test_each_body_shows_a_whole_that_would_do(service: Service, label: str) -> None:
     for media_type, content in operations(service)[label].get("requestBody", {}).get("content", {}).items():
         schema = _resolved(service, content["schema"])

@@ -3,7 +3,6 @@
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
-from weakref import WeakKeyDictionary
 
 import httpx
 import pytest
@@ -49,7 +48,7 @@ def _client_of(app: FastAPI, origin: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=origin)
 
 
-_SERVED = WeakKeyDictionary[Database, FastAPI]()
+_SERVED = dict[Database, FastAPI]()
 """The application on one database, for all who borrow it: to build it takes longer than most tests."""
 
 

@@ -53,6 +53,13 @@ def test_the_command_tells_the_story_as_one_object(telling: Telling) -> None:
     assert all(set(step) == {"name", "ok", "seconds"} and step["ok"] for step in told["steps"])
 
 
+def test_the_status_shows_each_part_with_its_memory(product: Product) -> None:
+    shown = json.loads(product.command("status", "--json", "--data", str(product.data)))
+    assert {*deployment.SERVICES, "kafka", "postgres", "gateway"} <= {part["name"] for part in shown["parts"]}
+    assert all(part["memory_bytes"] > 1_000_000 for part in shown["parts"])
+    assert "memory" in product.command("status", "--data", str(product.data))
+
+
 def test_a_story_for_a_product_elsewhere_asks_for_the_settings_of_its_directory(tmp_path: Path) -> None:
     told = CliRunner().invoke(cli.app, ["story", "--url", "http://127.0.0.1:9", "--data", str(tmp_path)])
     assert (told.exit_code, told.exception.__class__) == (2, SystemExit)

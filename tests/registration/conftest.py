@@ -6,7 +6,6 @@ import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 import httpx
 import pytest
@@ -44,7 +43,7 @@ class Served:
     folder: Path
 
 
-_SERVED = WeakKeyDictionary[Database, Served]()
+_SERVED = dict[Database, Served]()
 _DIRECTORY_KEY, _NOTIFICATION_KEY, _SIGNER = (ECKey.generate_key("P-256") for _ in range(3))
 
 

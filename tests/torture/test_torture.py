@@ -34,7 +34,7 @@ def test_every_process_that_was_killed_is_seen_to_have_died(outcome: Outcome) ->
     assert kills.keys() <= outcome.evidence.deaths.keys()
 
 
-def test_of_ten_troubles_one_is_of_each_kind_and_whatever_keeps_something_is_killed() -> None:
+def test_of_ten_troubles_one_is_of_each_kind_and_all_services_at_once_and_postgresql_are_killed() -> None:
     assert len({trouble.kind for trouble in TROUBLES}) == 9
     assert {"nursery", "postgres"} <= {trouble.target for trouble in TROUBLES if trouble.kind == "kill"}
 
