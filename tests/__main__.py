@@ -73,12 +73,14 @@ def _end(rows: Mapping[str, subprocess.Popen[bytes]]) -> None:
 def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__.splitlines()[0])
-    parser.add_argument("row", nargs="*", choices=list(ROWS), help="all of them, if none is named")
+    parser.add_argument("row", nargs="*", help=f"{', '.join(ROWS)}; all of them, if none is named")
+    names = dict.fromkeys(parser.parse_args().row or ROWS)
+    if unknown := names.keys() - ROWS.keys():
+        parser.error(f"there is no row {', '.join(sorted(unknown))}: {', '.join(ROWS)}")
     if lost := without_row():
         parser.error(f"tests/{', tests/'.join(sorted(lost))} is in no row of tests/__main__.py")
     for number in (signal.SIGINT, signal.SIGTERM):  # Where the first is ignored, as beside a shell, rows would, too.
         signal.signal(number, signal.default_int_handler)
-    names = dict.fromkeys(parser.parse_args().row or ROWS)
     try:
         sys.exit(0 if run(list(names)) else 1)
     except KeyboardInterrupt:
