@@ -45,8 +45,10 @@ class Bell:
     async def heard(self, look_seconds: float) -> bool:
         """Rest until it rings, or it is one's turn to look without a ring; tell which.
 
-        Of all who rest, one looks every so often: any more would only look at the same.
+        Of all who rest, one looks every so often: any more would only look at the same. Who comes to rest has just
+        looked.
         """
+        self._looked_at = time.monotonic()
         rung = False
         while not rung and (left_seconds := self._looked_at + look_seconds - time.monotonic()) > 0:
             with suppress(TimeoutError):

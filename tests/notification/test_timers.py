@@ -400,6 +400,14 @@ async def test_of_three_senders_that_rest_one_looks_at_a_time_also_after_rings()
     assert sorted(gaps)[len(gaps) // 2] < 0.5, gaps  # A busy machine may hold up some of them.
 
 
+async def test_a_sender_that_was_busy_for_long_rests_before_it_looks_again() -> None:
+    bell = timers.Bell()
+    await asyncio.sleep(0.06)  # It sends.
+    began = time.perf_counter()
+    assert not await bell.heard(0.05)
+    assert time.perf_counter() - began > 0.045
+
+
 async def test_a_mail_leaves_also_when_nobody_rings(db: Database, mails: MailServer) -> None:
     async with working(sender(db, mails.address)):
         await asyncio.sleep(0.1)
