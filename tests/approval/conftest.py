@@ -2,6 +2,7 @@
 
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import cache
 
 import httpx
 import pytest
@@ -18,8 +19,6 @@ from shared.tables import replica
 from tests.approval import builders
 from tests.approval.desk import ORIGIN, Desk
 
-_SERVED = dict[Database, FastAPI]()
-"""The application on one database, for all who borrow it: to build it takes longer than many tests."""
 _SIGNER = ECKey.generate_key("P-256")
 
 
@@ -27,9 +26,7 @@ _SIGNER = ECKey.generate_key("P-256")
 async def desk(emptied: Callable[[str], Awaitable[Database]]) -> AsyncIterator[Desk]:
     """Approval and its API; it knows the shipped community and a key of tokens."""
     db = await emptied("approval")
-    if db not in _SERVED:
-        _SERVED[db] = _application(db)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=_SERVED[db]), base_url=ORIGIN) as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=_application(db)), base_url=ORIGIN) as http:
         it = Desk(db, http, _SIGNER)
         await it.publish(builders.COMMUNITY)
         await it.trust_tokens()
@@ -38,7 +35,9 @@ async def desk(emptied: Callable[[str], Awaitable[Database]]) -> AsyncIterator[D
         yield it
 
 
+@cache
 def _application(db: Database) -> FastAPI:
+    """Return the application on one database, for all who borrow it: to build it takes longer than many tests."""
     told = settings.load(
         ApprovalSettings,
         {

@@ -3,6 +3,7 @@
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import cache
 
 import httpx
 import pytest
@@ -48,13 +49,11 @@ def _client_of(app: FastAPI, origin: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=origin)
 
 
-_SERVED = dict[Database, FastAPI]()
+_served = cache(_application)
 """The application on one database, for all who borrow it: to build it takes longer than most tests."""
-
-
 _QUICK = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 _QUICK_NOBODYS = _QUICK.hash("nobody has this password")
-"""Passwords are slow by design: hashing them was a tenth of all that is done here."""
+"""Passwords are slow to hash by design, which is the subject of few tests here: those undo it."""
 
 
 @pytest.fixture
@@ -63,9 +62,7 @@ async def desk(emptied: Callable[[str], Awaitable[Database]], monkeypatch: pytes
     monkeypatch.setattr(passwords, "_HASHER", _QUICK)
     monkeypatch.setattr(passwords, "_NOBODYS", _QUICK_NOBODYS)
     db = await emptied("directory")
-    if db not in _SERVED:
-        _SERVED[db] = _application(db, ORIGIN)
-    async with _client_of(_SERVED[db], ORIGIN) as http:
+    async with _client_of(_served(db, ORIGIN), ORIGIN) as http:
         it = Desk(db, http)
         await it.prepare()
         yield it

@@ -5,6 +5,7 @@ import shutil
 import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -43,7 +44,6 @@ class Served:
     folder: Path
 
 
-_SERVED = dict[Database, Served]()
 _DIRECTORY_KEY, _NOTIFICATION_KEY, _SIGNER = (ECKey.generate_key("P-256") for _ in range(3))
 
 
@@ -55,10 +55,7 @@ async def desk(
 ) -> AsyncIterator[Desk]:
     """A running API of registration, with the shipped community."""
     db = await emptied("registration")
-    if db not in _SERVED:
-        folder = tmp_path_factory.mktemp("kept") / "docu ments"
-        _SERVED[db] = Served(_application(db, folder), folder)
-    it = _SERVED[db]
+    it = _served(db, tmp_path_factory.getbasetemp())
     it.folder.mkdir(exist_ok=True)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=it.application), base_url=ORIGIN) as http:
         desk = Desk(db, http, provider_supplier, _DIRECTORY_KEY, _NOTIFICATION_KEY, _SIGNER, it.folder)
@@ -66,6 +63,12 @@ async def desk(
         await desk.trust_tokens()
         yield desk
     shutil.rmtree(it.folder, ignore_errors=True)
+
+
+@cache
+def _served(db: Database, below: Path) -> Served:
+    folder = below / f"docu ments of {db.url.database}"
+    return Served(_application(db, folder), folder)
 
 
 def _application(db: Database, folder: Path) -> FastAPI:

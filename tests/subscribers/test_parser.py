@@ -71,7 +71,7 @@ def answer(judge: Judge) -> Json:
 
 
 def _of_one_event() -> Json:
-    """Return the document with one channel, one event in it and one message beside it: read in a tenth of the time."""
+    """Return the document with one channel, one event in it and one message beside it: the whole takes long to read."""
     document = documents.document()
     channel, operation = document["channels"]["directoryEvents"], document["operations"]["sendDirectoryEvents"]
     channel["messages"] = {GRANTED: channel["messages"][GRANTED]}
