@@ -67,6 +67,8 @@ appender.console.layout.pattern = %d{ISO8601} %p %m (%c)%n
 rootLogger.level = warn
 rootLogger.appenderRef.console.ref = console
 """
+_IDENTITY = "meta.properties"
+_FEATURES = "bootstrap.checkpoint"
 
 
 class Kafka(Part):
@@ -95,10 +97,9 @@ class Kafka(Part):
         class_path = jars.class_path(progress)
         state.write_whole(self._logging, LOGGING)
         primer = _primer(class_path)
-        if not (self._folder / "meta.properties").exists():
+        if not (self._folder / _IDENTITY).exists():
             progress("Formatting Kafka's log folder")
-            self._format(class_path, _taught(primer))
-
+            self._format(class_path, primer)
         if not primer.exists():
             progress("Teaching Java what Kafka needs, this once: later starts take half the time")
             self._teach(class_path, primer)
@@ -141,23 +142,38 @@ class Kafka(Part):
             self.grace_seconds, self.end_signal = Part.grace_seconds, usually
             turn.release()
 
-    def _format(self, class_path: list[Path], options: list[str]) -> None:
-        """Format a folder beside its place and then move it there: what stands there is whole."""
+    def _format(self, class_path: list[Path], primer: Path) -> None:
+        """Format a folder beside its place and then move it there: what stands there is whole.
+
+        Which features the cluster begins with, Kafka's own tool says in a file. It is the same for all folders, so
+        it lies beside the primer: saying it takes longer than half a start of the broker.
+        """
+        features = primer.with_suffix(".checkpoint")
         new = self._folder.with_suffix(".new")
         self._take_turn()  # A killed first start may still be writing there.
         shutil.rmtree(new, ignore_errors=True)
         if self._folder.exists():
             self._folder.rmdir()  # Fails if there are logs: better no broker than one that forgets them.
-        self._write_properties(0, 0, {**SETTINGS, "log.dirs": new.name})
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        formatting = ("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", self._properties)
+        if not features.exists():
+            self._write_features(class_path, primer, features, new)
+        new.mkdir(mode=0o700)
+        state.write_whole(new / _FEATURES, features.read_bytes())
+        identity = {"version": "1", "cluster.id": _kafka_id(), "node.id": "1", "directory.id": _kafka_id()}
+        state.write_whole(new / _IDENTITY, "".join(f"{key}={value}\n" for key, value in identity.items()))
+        new.rename(self._folder)
+
+    def _write_features(self, class_path: list[Path], primer: Path, features: Path, beside: Path) -> None:
+        """Let Kafka's tool format a folder, and keep what it says about features."""
+        self._write_properties(0, 0, {**SETTINGS, "log.dirs": beside.name})
+        formatting = ("kafka.tools.StorageTool", "format", f"--cluster-id={_kafka_id()}", "-c", self._properties)
         self._run(
-            self._java(*options, *formatting),
+            self._java(*_taught(primer), *formatting),
             folder=self.data,
             environment={"CLASSPATH": ":".join(map(str, class_path))},
             seconds=FORMAT_SECONDS,
         )
-        new.rename(self._folder)
+        state.write_whole(features, (beside / _FEATURES).read_bytes())
+        shutil.rmtree(beside)
 
     def _java(self, *call: str | Path) -> list[str | Path]:
         logging = f"-Dlog4j2.configurationFile={self._logging.name}"  # Found from the working folder.
@@ -171,6 +187,11 @@ class Kafka(Part):
         }
         lines = [f"{key}={value}" for key, value in {**settings, **addresses}.items()]
         state.write_whole(self._properties, "\n".join(lines) + "\n")
+
+
+def _kafka_id() -> str:
+    """Return a name for a cluster or a folder as Kafka makes them: 16 random bytes in URL-safe base64."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def _primer(class_path: list[Path]) -> Path:

@@ -3,7 +3,10 @@
 import itertools
 import json
 import os
+import re
 import smtplib
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -235,14 +238,39 @@ def test_a_first_start_that_was_killed_half_way_is_done_again(fresh: Path) -> No
         assert all(part.is_alive for part in parts(stack))
 
 
-def test_half_made_folders_are_made_again(fresh: Path) -> None:
+def test_half_made_folders_are_made_again_and_a_cluster_of_its_own_with_every_feature(
+    stack: Stack, fresh: Path
+) -> None:
     for name in ("postgres.new", "kafka.new"):
         (fresh / name).mkdir(parents=True)
         (fresh / name / "half").touch()
-    with Stack(fresh) as stack:
-        assert all(part.is_alive for part in parts(stack))
+    with Stack(fresh) as second:
+        assert all(part.is_alive for part in parts(second))
+        assert {"group.version", "transaction.version", "metadata.version"} <= features_in_use(second.kafka)
+        assert identity(second).keys() == identity(stack).keys()
+        assert not set(identity(second).values()) & set(identity(stack).values()) - {"1"}
     assert not (fresh / "postgres.new").exists()
     assert not (fresh / "kafka.new").exists()
+
+
+def identity(stack: Stack) -> dict[str, str]:
+    """Return what Kafka's folder says it is."""
+    lines = (stack.data / "kafka" / "meta.properties").read_text().splitlines()
+    return dict(line.split("=") for line in lines if not line.startswith("#"))
+
+
+def features_in_use(broker: kafka.Kafka) -> set[str]:
+    """Return the features that a broker uses.
+
+    Its answer about versions names first what it knows, where a client of this age is told of one, and then those.
+    """
+    key, version, correlation, no_client, client = 18, 3, 1, -1, b"\x02a\x021\x00"
+    request = struct.pack(">hhih", key, version, correlation, no_client) + b"\x00" + client
+    with socket.create_connection(("127.0.0.1", broker.port or 0), timeout=10) as caller:
+        caller.sendall(struct.pack(">i", len(request)) + request)
+        (size,) = struct.unpack(">i", caller.recv(4, socket.MSG_WAITALL))
+        _, *used = re.findall(rb"[a-z.]+\.version", caller.recv(size, socket.MSG_WAITALL))
+    return {name.decode() for name in used}
 
 
 def test_kafka_logs_without_their_identity_are_not_formatted_over(stack: Stack) -> None:
