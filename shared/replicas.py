@@ -112,12 +112,12 @@ def newer(statement: Any, table: Any, version: str) -> Any:
 
 
 async def load_community(tx: Transaction, community_id: str, version: int | None = None) -> Community | None:
-    """Return one version of a community, or its current one; None if it has not been heard of."""
+    """Return one version of a community, or its current one; None if it has not been heard of.
+
+    The current one is the highest, whatever is said of each: a record may still come, or be parked.
+    """
     if version is None:
-        # The highest: an end of the one before may not have been heard yet.
-        version = await tx.value(
-            select(func.max(community.c.version)).where(community.c.id == community_id, community.c.current)
-        )
+        version = await tx.value(select(func.max(community.c.version)).where(community.c.id == community_id))
     known: Community | None = tx.memory.get((community_id, version))
     if known is None and version is not None:
         definition = await tx.value(
@@ -133,7 +133,6 @@ async def list_communities(tx: Transaction) -> list[Community]:
     rows = await tx.rows(
         select(community.c.definition)
         .ext(distinct_on(community.c.id))
-        .where(community.c.current)
         .order_by(community.c.id, community.c.version.desc())
     )
     return [_community(row.definition) for row in rows]

@@ -74,13 +74,21 @@ async def test_an_older_record_changes_nothing(database: Database) -> None:
         assert (await tx.rows(select(community.c.current, community.c.record_version))) == [(False, 2)]
 
 
-async def test_the_newest_of_two_that_call_themselves_current_counts(database: Database) -> None:
-    # Between two batches: the new version has been heard of, the end of the old one not yet.
-    await hear(database, [a_community(1, current=True), a_community(2, current=True)])
+@pytest.mark.parametrize(
+    ("heard", "current"),
+    [
+        pytest.param([(1, True), (2, True)], 2, id="the end of the old one is still to come"),
+        pytest.param([(1, False)], 1, id="the new one was parked"),
+    ],
+)
+async def test_the_highest_version_is_the_current_one_whatever_is_said_of_each(
+    database: Database, heard: list[tuple[int, bool]], current: int
+) -> None:
+    await hear(database, [a_community(version, current=is_current) for version, is_current in heard])
 
     async with database.begin() as tx:
-        assert await loaded(tx, None) == 2
-        assert [one.version for one in await replicas.list_communities(tx)] == [2]
+        assert await loaded(tx, None) == current
+        assert [one.version for one in await replicas.list_communities(tx)] == [current]
 
 
 async def test_communities_are_listed_by_id(database: Database) -> None:
