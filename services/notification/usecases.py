@@ -11,13 +11,12 @@ from shared import audit, outbox, policy, replicas, slices, telemetry
 from shared.contracts import notification
 from shared.contracts.community import Community
 from shared.database import Transaction
+from shared.erasure import UNGRANTED_KEPT
 from shared.errors import Refusal
 from shared.ids import PersonId, RequestId
 
 ACTOR = "notification"
 BODIES_KEPT = timedelta(days=30)
-CONTACTS_KEPT = timedelta(days=90)
-"""Source: domain 7, erasure."""
 NOTICES_KEPT = timedelta(days=400)
 """Longer than any event can come again: the same fact must not be told twice."""
 SECRET_NOTICES = ("email_code", "invitation", "set_password")
@@ -176,7 +175,7 @@ async def forget(tx: Transaction) -> int:
     """
     return slices.left_over(
         await store.wipe_bodies(tx, tx.now - BODIES_KEPT),
-        await store.wipe_contacts(tx, tx.now - CONTACTS_KEPT),
+        await store.wipe_contacts(tx, tx.now - UNGRANTED_KEPT),
         await store.delete_notices(tx, tx.now - NOTICES_KEPT),
         await store.delete_departures(tx, tx.now - NOTICES_KEPT),
         await store.delete_requests(tx, tx.now - NOTICES_KEPT),

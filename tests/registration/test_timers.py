@@ -15,6 +15,7 @@ from services.registration import domain, store, tables, timers, usecases
 from services.registration.files import Files
 from shared import slices
 from shared.contracts import approval
+from shared.erasure import UNGRANTED_KEPT
 from shared.ids import new_id
 from shared.tables import audit, outbox
 from shared.testing.waiting import someone_waits_for_a_lock
@@ -78,7 +79,7 @@ async def test_what_ended_without_a_grant_loses_identity_and_documents_after_90_
     headers = bearer(filed["action_token"])
     assert (await desk.http.post(f"{url}/irs_letter", content=PDF, headers=headers)).status_code == 201
     await desk.approval(approval.RequestDenied, filed["request_id"], version=2, reason="document_mismatch")
-    desk.wait(domain.IDENTITY_KEPT - HOUR)
+    desk.wait(UNGRANTED_KEPT - HOUR)
     assert await run(desk, "erase identities") == 0
     desk.wait(2 * HOUR)
     assert await run(desk, "erase identities") == 1
@@ -91,7 +92,7 @@ async def test_what_ended_without_a_grant_loses_identity_and_documents_after_90_
 async def test_what_was_granted_is_kept(desk: Desk) -> None:
     filed = await desk.submitted()
     await desk.grant(filed["request_id"])
-    desk.wait(domain.IDENTITY_KEPT * 2)
+    desk.wait(UNGRANTED_KEPT * 2)
     assert await run(desk, "erase identities") == 0
     assert len(await desk.rows(tables.identity)) == 1
 
@@ -99,7 +100,7 @@ async def test_what_was_granted_is_kept(desk: Desk) -> None:
 async def test_a_person_with_another_request_is_still_known_after_an_erasure(desk: Desk) -> None:
     denied = await desk.submitted()
     await desk.approval(approval.RequestDenied, denied["request_id"], version=2, reason="wrong_path")
-    desk.wait(domain.IDENTITY_KEPT)
+    desk.wait(UNGRANTED_KEPT)
     await desk.submitted(data=an_organization(tin="12-3456780"))
     desk.wait(HOUR)
     assert await run(desk, "erase identities") == 1
@@ -110,7 +111,7 @@ async def test_who_submits_again_while_being_erased_stays_the_same_person(desk: 
     denied = await desk.submitted()
     (person,) = await desk.rows(tables.person)
     await desk.approval(approval.RequestDenied, denied["request_id"], version=2, reason="wrong_path")
-    desk.wait(domain.IDENTITY_KEPT + HOUR)
+    desk.wait(UNGRANTED_KEPT + HOUR)
     other = await desk.submitted(applicant=an_applicant(ssn="219-09-0002", email="b@clinic.example"))
     async with desk.db.begin() as tx:
         await store.lock_same_person(tx, domain.PersonKey(person.ssn_fingerprint, person.identity_fingerprint))
@@ -190,7 +191,7 @@ async def test_a_file_that_no_document_names_is_cleaned_up_once_it_is_old(desk: 
 async def test_what_was_erased_can_be_filed_anew_by_a_new_person(desk: Desk) -> None:
     filed = await desk.submitted()
     await desk.approval(approval.RequestDenied, filed["request_id"], version=2, reason="wrong_path")
-    desk.wait(domain.IDENTITY_KEPT + HOUR)
+    desk.wait(UNGRANTED_KEPT + HOUR)
     await run(desk, "erase identities")
     again = await desk.file(a_wish(applicant=an_applicant(ssn=SSN)))
     assert again.status_code == 201
@@ -225,7 +226,7 @@ async def test_rows_that_prove_limit_and_repeat_nothing_any_more_go(
     assert await run(desk, "clean up rows") == 1 + 1 + 2, "so it is called again"
     assert await run(desk, "clean up rows") == 0
     assert [len(await desk.rows(table)) for table in kept] == [0, 0, 0, 1]
-    desk.wait(domain.INVITATION_LIVES + domain.INVITATION_KEPT)
+    desk.wait(domain.INVITATION_LIVES + UNGRANTED_KEPT)
     await run(desk, "clean up rows")
     assert await desk.rows(tables.invitation) == []
 
@@ -243,5 +244,5 @@ async def test_a_used_code_that_has_not_expired_stays_so_that_no_older_one_count
 async def test_a_withdrawn_request_is_forgotten_like_any_that_ended_without_a_grant(desk: Desk) -> None:
     filed = await desk.submitted()
     await desk.approval(approval.RequestWithdrawn, filed["request_id"], version=2)
-    desk.wait(domain.IDENTITY_KEPT + HOUR)
+    desk.wait(UNGRANTED_KEPT + HOUR)
     assert await run(desk, "erase identities") == 1

@@ -3,7 +3,6 @@
 from services.approval.domain.deadlines import (
     ANNOUNCED_AGAIN_AFTER,
     CLAIM_LASTS,
-    NAMES_KEPT,
     TOLD_KEPT,
     UNROUTED_EXPIRES_AFTER,
     ZONE_OF_STATE,
@@ -45,7 +44,6 @@ __all__ = [
     "ANNOUNCED_AGAIN_AFTER",
     "CLAIM_LASTS",
     "DENIAL_REASONS",
-    "NAMES_KEPT",
     "POLICY",
     "RETURN_REASONS",
     "STATEMENT",

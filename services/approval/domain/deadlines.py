@@ -15,8 +15,6 @@ UNROUTED_EXPIRES_AFTER = timedelta(days=30)
 CLAIM_LASTS = timedelta(minutes=30)
 TOLD_KEPT = timedelta(days=30)
 """How long after its end we know who was named as approver of a request."""
-NAMES_KEPT = timedelta(days=90)
-"""How long after an end without a grant we know who asked, and for what: as long as registration. Source: domain 7."""
 
 _ZONES = {
     zone: states.split()

@@ -9,6 +9,7 @@ from services.approval.usecases import stages
 from services.approval.usecases.saying import rules_of, say_awaiting, say_reminder
 from shared import audit, outbox
 from shared.database import Transaction
+from shared.erasure import UNGRANTED_KEPT
 from shared.ids import RequestId
 
 ANNOUNCED_AGAIN_AT_MOST = 3
@@ -63,7 +64,7 @@ async def forget_who_was_told(tx: Transaction) -> int:
 
 async def forget_names(tx: Transaction) -> int:
     """Forget who asked for what ended without a grant long ago. Returns how many requests. Source: domain 7."""
-    forgotten = await store.forget_names(tx, tx.now - domain.NAMES_KEPT)
+    forgotten = await store.forget_names(tx, tx.now - UNGRANTED_KEPT)
     for request in forgotten:
         audit.record(tx, actor="approval", act="forget_names", subject=request.id, scope=request.scope_id)
     return len(forgotten)

@@ -5,8 +5,6 @@ from datetime import timedelta
 
 DRAFT_KEPT = timedelta(days=14)
 """Source: domain 6."""
-IDENTITY_KEPT = timedelta(days=90)
-"""Source: domain 7 (erasure)."""
 CODE_LIVES = timedelta(hours=24)
 """Source: domain 6."""
 CODE_TRIES = 5
@@ -18,8 +16,6 @@ ANNOUNCED_AGAIN_AT_MOST = 3
 DOCUMENTS_OF_ONE_CODE = 10
 INVITATION_LIVES = timedelta(days=60)
 """Source: domain 3."""
-INVITATION_KEPT = timedelta(days=90)
-"""How long its owner sees that an invitation has expired; as long as the identity of a request. Source: domain 7."""
 INVITED_AT_ONCE = 100
 KEY_KEPT = timedelta(hours=24)
 """How long the same Idempotency-Key brings the same answer."""

@@ -11,6 +11,7 @@ from services.registration import domain
 from services.registration.tables import invitation, request
 from shared import slices
 from shared.database import Transaction
+from shared.erasure import UNGRANTED_KEPT
 from shared.ids import RequestId
 
 
@@ -76,4 +77,4 @@ async def use_invitation(tx: Transaction, invitation_id: UUID, request_id: Reque
 
 async def delete_old_invitations(tx: Transaction) -> int:
     """Delete invitations that ended long ago, and return how many."""
-    return await slices.delete_oldest(tx, invitation.c.expires_at, tx.now - domain.INVITATION_KEPT)
+    return await slices.delete_oldest(tx, invitation.c.expires_at, tx.now - UNGRANTED_KEPT)

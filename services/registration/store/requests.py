@@ -11,6 +11,7 @@ from services.registration import domain
 from services.registration.store import rows
 from services.registration.tables import identity, request, timeline
 from shared.database import Transaction
+from shared.erasure import UNGRANTED_KEPT
 from shared.ids import PersonId, RequestId
 
 _ADD_REQUEST, _ADD_IDENTITY, _ADD_MOMENT = insert(request), insert(identity), insert(timeline)
@@ -86,7 +87,7 @@ async def save_progress(tx: Transaction, it: domain.Request, now: domain.Progres
         {
             **rows.progress(now),
             "ended_at": ended,
-            "erase_at": ended + domain.IDENTITY_KEPT if ended and now.state != "granted" else None,
+            "erase_at": ended + UNGRANTED_KEPT if ended and now.state != "granted" else None,
             "announce_again_at": None,
             "unopened_since": None,
         },
