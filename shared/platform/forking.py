@@ -60,7 +60,7 @@ def _watch(*, life_line: int, answer: int, ending: int, told: int, lock: int) ->
         os.dup2(answer, 1)
         # Not the door above all, nor the lock of this process: they tell who lives.
         _close_others(ending, lock)
-        status = watcher.main(request["watch"], become=partial(_become, request["environment"], lock))
+        status = watcher.main(request["watch"], become=partial(_become, request["name"], request["environment"], lock))
         os.write(ending, b"%d" % status)
     except BaseException:
         traceback.print_exc()
@@ -68,10 +68,12 @@ def _watch(*, life_line: int, answer: int, ending: int, told: int, lock: int) ->
         os._exit(status)
 
 
-def _become(environment: dict[str, str], lock: int, command: list[str]) -> NoReturn:
+def _become(name: str, environment: dict[str, str], lock: int, command: list[str]) -> NoReturn:
     """Be what `python -m` with these words would be. Where it ends, this process ends."""
     status = 1
     try:
+        with suppress(OSError):  # For `top` and `ps -e`, where there is such a file; its words stay the nursery's.
+            Path("/proc/self/comm").write_text(name)
         # As Python has them at its start; above all, whoever writes to a closed connection is told so, not killed.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)

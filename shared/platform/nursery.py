@@ -71,12 +71,12 @@ class Nursery(Part):
                 files=[inner.fileno()],
             )
 
-    def bear(self, watch: Sequence[str], environment: Mapping[str, str], lock: int) -> Born:
-        """Let a watcher with these words be forked; its program is a Python module with its words.
+    def bear(self, name: str, watch: Sequence[str], environment: Mapping[str, str], lock: int) -> Born:
+        """Let a watcher with these words be forked; its program is a Python module with its words, called `name`.
 
         Raises NotStartedError if this process does not run.
         """
-        text = json.dumps({"watch": watch, "environment": dict(environment)}).encode()
+        text = json.dumps({"name": name, "watch": watch, "environment": dict(environment)}).encode()
         assert len(text) <= TOLD_BYTES_MAX, "a pipe that nobody reads yet would not take it"
         life_line, answer, ending, told = [os.pipe() for _ in range(4)]
         theirs = [life_line[0], answer[1], ending[1], told[0], lock]

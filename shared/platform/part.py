@@ -148,7 +148,7 @@ class Part(ABC):
         } | ({"--user": user} if user else {})
         watch = [*(word for option in options.items() for word in option), "--", *map(str, command)]
         if nursery is not None:
-            self._watcher = nursery.bear(watch, environment or {}, self._lock.file)
+            self._watcher = nursery.bear(self.name, watch, environment or {}, self._lock.file)
         else:
             self._watcher = subprocess.Popen(  # noqa: S603 - every word of the command is ours.
                 [sys.executable, "-I", "-S", watcher.__file__, *watch],

@@ -260,6 +260,13 @@ def test_a_program_has_no_open_file_but_its_own_lock(new: Callable[[], Program])
     assert once_logged(program.log, "\n") == f"['{program.data}/run/{program.name}.lock']\n"
 
 
+@pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="no such file on this system")
+def test_a_program_is_called_by_its_own_name(new: Callable[[], Program]) -> None:
+    program = new().does("stay")
+    once_logged(program.log, "here")
+    assert Path(f"/proc/{program.pid}/comm").read_text() == f"{program.name}\n"
+
+
 def test_a_killed_nursery_leaves_what_it_has_borne_and_bears_again_once_started(
     new: Callable[[], Program], nursery: Nursery
 ) -> None:
