@@ -15,7 +15,6 @@ import psutil
 
 from services import preparation
 from shared import deployment, topics
-from shared.kafka import Kafka
 from shared.platform import embedded
 from shared.platform.postgres import Postgres
 from shared.platform.stack import Stack
@@ -98,11 +97,6 @@ def bare(postgres: Postgres, clients: int, seconds: int = 8) -> float:
         return float(found[1])
     finally:
         postgres.drop_database("bare")
-
-
-def kafka_of(stack: Stack) -> Kafka:
-    """Return how the stack's Kafka is reached."""
-    return Kafka(stack.kafka.servers)
 
 
 assert topics.PARTITION_COUNT == 12, "the measures say what a default installation pays"

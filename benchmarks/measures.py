@@ -17,7 +17,6 @@ from shared.contracts.directory import RoleAssignmentState
 from shared.database import Database
 from shared.ids import AssignmentId, PersonId, PlaceId, ScopeId, new_id
 from shared.platform.stack import Stack
-from shared.relay import Relay
 
 Figures = dict[str, Any]
 CLIENTS = (1, 4, 16, 32)
@@ -133,88 +132,75 @@ def queue_page(_: Stack, told: Mapping[str, str]) -> Figures:
         return asyncio.run(measure(api))
 
 
-def relay_and_rebuild(stack: Stack, told: Mapping[str, str]) -> Figures:
+def relay_and_rebuild(_stack: Stack, told: Mapping[str, str]) -> Figures:
     """How fast an outbox empties into Kafka, and how fast a new replica of the state is read from there."""
     count = 30_000
+    directory, approval = _dsn(told, "directory"), _dsn(told, "approval")
+    unsent = "SELECT count(*) FROM outbox WHERE sent_at IS NULL"
+    unread = f"SELECT {count} - count(*) FROM assignment WHERE role = 'END_USER'"  # noqa: S608 - a number of ours.
 
-    async def relay() -> Figures:
-        db = Database(_dsn(told, "directory"), flush=outbox.flush, pool_size=4)
-        await db.start()
-        places = [new_id() for _ in range(500)]
-        for start in range(0, count, 1000):
-            async with db.begin() as tx:
-                for n in range(start, start + 1000):
-                    place = places[n % len(places)]
-                    assignment = AssignmentId(new_id())
-                    state = RoleAssignmentState(
-                        assignment_id=assignment,
-                        person_id=PersonId(new_id()),
-                        role="END_USER",
-                        place_kind="group",
-                        place_id=PlaceId(place),
-                        scope_id=ScopeId(place),
-                        community_id="provider-supplier",
-                        status="active",
-                        effective_from=tx.now,
-                    )
-                    outbox.publish_state(tx, scope=place, entity=assignment, version=1, state=state)
-        watcher = await asyncpg.connect(_dsn(told, "directory"))
-
-        async def is_sent() -> bool:
-            return not await watcher.fetchval("SELECT count(*) FROM outbox WHERE sent_at IS NULL")
-
-        busy = bounds.Busy()
-        busy.begin()
-        began = time.perf_counter()
-        task = asyncio.create_task(Relay("directory", db, ground.kafka_of(stack)).run())
-        await load.until(is_sent, every=0.05)
-        seconds = time.perf_counter() - began
-        processors = busy.told()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await watcher.close()
-        await db.close()
-        return {
-            "events": count,
-            "seconds": round(seconds, 2),
-            "events_per_second": round(count / seconds),
-            "processors": processors,
-        }
-
-    async def rebuild(worker: psutil.Process) -> Figures:
-        watcher = await asyncpg.connect(_dsn(told, "approval"))
-
-        async def has(least: int) -> bool:
-            return bool(
-                await watcher.fetchval(
-                    "SELECT count(*) FROM assignment WHERE place_id <> scope_id OR role = 'END_USER'"
-                )
-                >= least
-            )
-
-        await load.until(lambda: has(1))
-        busy = bounds.Busy(worker=worker)
-        busy.begin()
-        began = time.perf_counter()
-        first = await watcher.fetchval("SELECT count(*) FROM assignment WHERE role = 'END_USER'")
-        await load.until(lambda: has(count), every=0.02)
-        seconds = time.perf_counter() - began
-        processors = busy.told()
-        await watcher.close()
-        return {
-            "events": count - first,
-            "seconds": round(seconds, 2),
-            "events_per_second": round((count - first) / seconds),
-            "processors": processors,
-        }
-
-    sent = asyncio.run(relay())
+    asyncio.run(_publish_assignments(directory, count))
+    with ground.serving("directory", told, "--worker") as worker:
+        relay = asyncio.run(_followed(directory, unsent, worker))
     with ground.serving("approval", told, "--worker") as worker:
-        read = asyncio.run(rebuild(worker))
+        rebuilt = asyncio.run(_followed(approval, unread, worker))
     # Another service reads the same records, since approval has read them.
     with ground.serving("registration", told, "--worker") as worker, bounds.profiled(worker, "rebuild"):
         pass
-    return {"relay": sent, "replica rebuilt": read}
+    asyncio.run(_publish_assignments(directory, count))
+    with ground.serving("directory", told, "--worker") as worker, bounds.profiled(worker, "relay"):
+        pass
+    return {"relay": relay, "replica rebuilt": rebuilt}
+
+
+async def _publish_assignments(dsn: str, count: int) -> None:
+    """Leave so many states of assignments in the directory's outbox, of 500 scopes in turn."""
+    db = Database(dsn, flush=outbox.flush, pool_size=4)
+    await db.start()
+    places = [new_id() for _ in range(500)]
+    for start in range(0, count, 1000):
+        async with db.begin() as tx:
+            for n in range(start, start + 1000):
+                place = places[n % len(places)]
+                assignment = AssignmentId(new_id())
+                state = RoleAssignmentState(
+                    assignment_id=assignment,
+                    person_id=PersonId(new_id()),
+                    role="END_USER",
+                    place_kind="group",
+                    place_id=PlaceId(place),
+                    scope_id=ScopeId(place),
+                    community_id="provider-supplier",
+                    status="active",
+                    effective_from=tx.now,
+                )
+                outbox.publish_state(tx, scope=place, entity=assignment, version=1, state=state)
+    await db.close()
+
+
+async def _followed(dsn: str, left: str, worker: psutil.Process) -> Figures:
+    """Return how fast a worker does what is left, by a query, from the first of it that is done."""
+    watcher = await asyncpg.connect(dsn)
+    whole = await watcher.fetchval(left)
+
+    async def is_below(number: int) -> bool:
+        return bool(await watcher.fetchval(left) < number)
+
+    await load.until(lambda: is_below(whole), every=0.02)
+    busy = bounds.Busy(worker=worker)
+    busy.begin()
+    began = time.perf_counter()
+    at_first = await watcher.fetchval(left)
+    await load.until(lambda: is_below(1), every=0.02)
+    seconds = time.perf_counter() - began
+    processors = busy.told()
+    await watcher.close()
+    return {
+        "events": at_first,
+        "seconds": round(seconds, 2),
+        "events_per_second": round(at_first / seconds),
+        "processors": processors,
+    }
 
 
 def pipeline_behind(data: Path) -> Figures:

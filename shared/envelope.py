@@ -27,6 +27,12 @@ _MAXIMUM_COUNT = 2**63 - 1  # What a bigint holds.
 _MAXIMUM_LENGTH = 1024
 """In characters. Ids and subjects stand in indexes, and PostgreSQL refuses longer ones there."""
 _STRUCTURED = "application/cloudevents"
+_NEEDED = ("specversion", "id", "source", "type", "subject", "time", "partitionkey")
+_OURS = frozenset(_NEEDED) | {
+    *("dataschema", "recordedtime", "correlationid", "causationid"),
+    *("sequence", "entityversion", "asofsequence"),
+}
+"""The names that we write: of a record of ours none is looked at twice."""
 
 Headers = list[tuple[str, bytes]]
 
@@ -53,7 +59,7 @@ class Envelope:
     as_of_sequence: int | None = None
 
 
-def source_of(topic: str, scope_id: UUID) -> str:
+def source_of(topic: str, scope_id: UUID | str) -> str:
     """Return the source of all events of one scope on one topic: sequences count within it."""
     return f"/iacs/{topic}/scopes/{scope_id}"
 
@@ -65,31 +71,32 @@ def schema_of(wire: str) -> str:
 
 def headers_of(row: Mapping[str, Any]) -> Headers:
     """Return the headers of one outbox row: the same bytes however often it is sent."""
-    attributes: dict[str, str] = {
-        "specversion": SPEC_VERSION,
-        "id": str(row["id"]),
-        "source": source_of(row["topic"], row["scope_id"]),
-        "type": row["type"],
-        "subject": row["subject"],
-        "time": row["time"].isoformat(),
-        "dataschema": schema_of(row["type"]),
-        "partitionkey": str(row["scope_id"]),
-        "recordedtime": row["recorded_at"].isoformat(),
-    }
+    scope = str(row["scope_id"])
+    headers = [
+        ("ce_specversion", SPEC_VERSION),
+        ("ce_id", str(row["id"])),
+        ("ce_source", source_of(row["topic"], scope)),
+        ("ce_type", row["type"]),
+        ("ce_subject", row["subject"]),
+        ("ce_time", row["time"].isoformat()),
+        ("ce_dataschema", schema_of(row["type"])),
+        ("ce_partitionkey", scope),
+        ("ce_recordedtime", row["recorded_at"].isoformat()),
+    ]
     if row["sequence"] is not None:
-        attributes["sequence"] = f"{row['sequence']:0{SEQUENCE_DIGITS}d}"
+        headers.append(("ce_sequence", f"{row['sequence']:0{SEQUENCE_DIGITS}d}"))
     if row["entity_version"] is not None:
-        attributes["entityversion"] = str(row["entity_version"])
+        headers.append(("ce_entityversion", str(row["entity_version"])))
     if row["as_of_sequence"] is not None:
-        attributes["asofsequence"] = f"{row['as_of_sequence']:0{SEQUENCE_DIGITS}d}"
-    for name in ("correlation_id", "causation_id"):
-        if row[name] is not None:
-            attributes[name.replace("_", "")] = str(row[name])
-    headers = [(f"ce_{name}", value.encode()) for name, value in attributes.items()]
-    headers.append(("content-type", JSON.encode()))
+        headers.append(("ce_asofsequence", f"{row['as_of_sequence']:0{SEQUENCE_DIGITS}d}"))
+    if row["correlation_id"] is not None:
+        headers.append(("ce_correlationid", str(row["correlation_id"])))
+    if row["causation_id"] is not None:
+        headers.append(("ce_causationid", str(row["causation_id"])))
+    headers.append(("content-type", JSON))
     if row["traceparent"]:
-        headers.append(("traceparent", row["traceparent"].encode()))
-    return headers
+        headers.append(("traceparent", row["traceparent"]))
+    return [(name, text.encode()) for name, text in headers]
 
 
 def read(raw_headers: Iterable[tuple[str, bytes | None]], value: bytes | None) -> tuple[Envelope, bytes | None]:
@@ -102,7 +109,7 @@ def read(raw_headers: Iterable[tuple[str, bytes | None]], value: bytes | None) -
     if content_type.startswith(_STRUCTURED):
         attributes, value = _structured(value)
     else:
-        attributes = {name[3:]: text for name, text in texts.items() if name.startswith("ce_")}
+        attributes = {name[3:]: text for name, text in texts.items() if name[:3] == "ce_"}
         if value is not None and content_type.split(";")[0].strip() != JSON:
             raise BadRecordError(f"content-type must be {JSON}")
     return _envelope(attributes, texts.get("traceparent", "")), value
@@ -119,8 +126,16 @@ def _texts(raw_headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
             texts[name] = raw.decode()
         except UnicodeDecodeError as error:
             raise BadRecordError(f"header {name!r} is not UTF-8") from error
-        _refuse_unstorable(f"header {name!r}", name + texts[name])
+    # One look at all of them; which one it is, is asked when there is one.
+    if not _is_plain("".join([*texts, *texts.values()])):
+        for name, text in texts.items():
+            _refuse_unstorable(f"header {name!r}", name + text)
     return texts
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it has nothing at all that `_refuse_unstorable` would have to look at."""
+    return text.isascii() and "\0" not in text
 
 
 def _refuse_unstorable(what: str, text: str) -> None:
@@ -151,12 +166,13 @@ def _structured(value: bytes | None) -> tuple[dict[str, str], bytes | None]:
 
 
 def _envelope(attributes: Mapping[str, str], traceparent: str) -> Envelope:
-    for name, text in attributes.items():
+    for name in attributes.keys() - _OURS:
         if not _ATTRIBUTE.match(name):
             raise BadRecordError(f"attribute name {name!r} must be 1 to 20 of a-z and 0-9")
+    for name, text in attributes.items():
         if len(text) > _MAXIMUM_LENGTH:
             raise BadRecordError(f"attribute {name} is longer than {_MAXIMUM_LENGTH} characters")
-    for name in ("specversion", "id", "source", "type", "subject", "time", "partitionkey"):
+    for name in _NEEDED:
         if not attributes.get(name):
             raise BadRecordError(f"attribute {name} is missing or empty")
     if attributes["specversion"] != SPEC_VERSION:
@@ -205,6 +221,6 @@ def _optional_count(attributes: Mapping[str, str], name: str) -> int | None:
     text = attributes.get(name)
     if text is None:
         return None
-    if not _COUNT.match(text) or int(text) > _MAXIMUM_COUNT:
+    if not _COUNT.match(text) or (count := int(text)) > _MAXIMUM_COUNT:
         raise BadRecordError(f"attribute {name} must be digits, and at most {_MAXIMUM_COUNT}")
-    return int(text)
+    return count
