@@ -268,6 +268,13 @@ async def test_thirty_failures_from_one_address_stop_it_for_fifteen_minutes_whoe
     assert "127.0.0.1" not in await desk.dump()
 
 
+async def test_of_forty_wrong_passwords_at_once_thirty_are_looked_at(desk: Desk) -> None:
+    _, user_id = await signed_up(desk)
+    answers = await asyncio.gather(*(desk.sign_in("AAAAAAAA") for _ in range(40)))
+    assert sorted(answer.status_code for answer in answers) == [401] * 30 + [429] * 10
+    assert (await desk.sign_in(user_id)).status_code == 429
+
+
 async def test_failures_from_elsewhere_stop_nobody_here(desk: Desk) -> None:
     _, user_id = await signed_up(desk)
     for _ in range(40):

@@ -203,7 +203,7 @@ async def test_every_refusal_is_the_same_answer_by_the_same_statements(desk: Des
     assert answers == [answers[0]] * len(answers)
     assert answers[0][0] == 401
     assert asked == [asked[0]] * len(asked)
-    assert len(asked[0]) == 6
+    assert len(asked[0]) == 7
 
 
 async def test_the_right_password_of_a_locked_account_is_not_hashed_anew(

@@ -116,6 +116,8 @@ def routes(db: Database, keys: usecases.Keys, signer: Signer, *, is_https: bool)
             else None
         )
         async with db.begin() as tx:
+            # Asked again: of many calls at once each has found the others uncounted.
+            await usecases.check_client(tx, client, alone=True)
             fitting_hash = known_hash if fits else None
             session = await usecases.sign_in(tx, account.person_id, fitting_hash, rehashed=rehashed)
             if session is None:

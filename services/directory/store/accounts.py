@@ -187,6 +187,11 @@ async def add_failed_sign_in(tx: Transaction, client_hash: str) -> None:
     await tx.execute(insert(failed_sign_in).values(id=new_id(), client_hash=client_hash, at=tx.now))
 
 
+async def lock_client(tx: Transaction, client_hash: str) -> None:
+    """Let one transaction at a time count the failures of a client, until its commit."""
+    await tx.raw.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"failed_sign_in/{client_hash}")
+
+
 async def limit_reached_at(tx: Transaction, client_hash: str) -> datetime | None:
     """Return when a client failed for the last time but so many as it may; None if it has not so often."""
     found: datetime | None = await tx.value(

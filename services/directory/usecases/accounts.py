@@ -193,8 +193,13 @@ async def _save_try(tx: Transaction, before: domain.Account, after: domain.Accou
         await store.add_timer(tx, "unlock_account", ScopeId(after.person_id), after.person_id, after.locked_until)
 
 
-async def check_client(tx: Transaction, client_hash: str) -> None:
-    """Refuse as rate_limited who has tried too many wrong passwords from one address, whoever's they were."""
+async def check_client(tx: Transaction, client_hash: str, *, alone: bool = False) -> None:
+    """Refuse as rate_limited who has tried too many wrong passwords from one address, whoever's they were.
+
+    `alone`, no other call from there is judged until the commit.
+    """
+    if alone:
+        await store.lock_client(tx, client_hash)
     domain.check_client(await store.limit_reached_at(tx, client_hash), tx.now)
 
 
