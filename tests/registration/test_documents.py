@@ -1,5 +1,6 @@
 """Documents: who may send and read them, what is taken, and how they are handed out."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -147,6 +148,17 @@ async def test_one_document_takes_ten_files_at_most(desk: Desk) -> None:
     filed = await desk.submitted()
     answers = [await send(desk, filed, PDF + bytes([number])) for number in range(11)]
     assert [answer.status_code for answer in answers] == [201] * 10 + [422]
+    again = await send(desk, filed, PDF + bytes([9]))  # Whoever has lost the answer asks once more.
+    assert (again.status_code, again.json()) == (200, answers[9].json())
+    assert len(stored(desk)) == 10
+
+
+async def test_two_at_once_do_not_make_eleven_files_of_one_document(desk: Desk) -> None:
+    filed = await desk.submitted()
+    for number in range(9):
+        await send(desk, filed, PDF + bytes([number]))
+    answers = await asyncio.gather(*(send(desk, filed, PDF + bytes([number])) for number in (9, 10, 11)))
+    assert sorted(answer.status_code for answer in answers) == [201, 422, 422]
 
 
 async def test_a_document_that_the_kind_does_not_ask_for_is_not_found(desk: Desk) -> None:

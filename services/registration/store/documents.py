@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import insert, select
 
 from services.registration.tables import document
 from shared.database import Transaction
@@ -25,11 +24,10 @@ class Document:
     added_at: datetime
 
 
-async def add_document(tx: Transaction, request_id: RequestId, it: Document) -> bool:
-    """Store a document; False if the very same one is there already."""
-    done = await tx.execute(
-        insert(document)
-        .values(
+async def add_document(tx: Transaction, request_id: RequestId, it: Document) -> None:
+    """Store a document."""
+    await tx.execute(
+        insert(document).values(
             id=it.id,
             request_id=request_id,
             code=it.code,
@@ -39,9 +37,7 @@ async def add_document(tx: Transaction, request_id: RequestId, it: Document) -> 
             storage_key=it.storage_key,
             added_at=it.added_at,
         )
-        .on_conflict_do_nothing(index_elements=["request_id", "code", "sha256"])
     )
-    return done.rowcount == 1
 
 
 async def list_documents(tx: Transaction, request_id: RequestId) -> list[Document]:

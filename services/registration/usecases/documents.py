@@ -12,8 +12,8 @@ from shared.ids import DocumentId, PersonId, RequestId, new_id
 async def expect_document(tx: Transaction, request_id: RequestId, code: str, by: PersonId | None) -> domain.Request:
     """Return an open request that a document may be added to, and keep it so until the commit.
 
-    Raises not_found (also for whoever may not, and for a document that this kind does not ask for),
-    request_closed, or document_refused when enough were sent.
+    Raises not_found (also for whoever may not, and for a document that this kind does not ask for), or
+    request_closed. Whether one more is taken, its content tells: the same one may be sent again.
     """
     request = await require(tx, "add_document", await store.lock_request(tx, request_id), by)
     if request.is_draft:
@@ -22,9 +22,6 @@ async def expect_document(tx: Transaction, request_id: RequestId, code: str, by:
     if code not in {need.code for need in kind.documents}:
         raise Refusal("not_found")
     domain.require_open(request)
-    received = [document for document in await store.list_documents(tx, request_id) if document.code == code]
-    if len(received) >= domain.DOCUMENTS_OF_ONE_CODE:
-        raise Refusal("document_refused", f"At most {domain.DOCUMENTS_OF_ONE_CODE} files are taken for one document.")
     return request
 
 
@@ -33,9 +30,16 @@ async def add_document(
 ) -> tuple[store.Document, bool]:
     """Add a document whose bytes are stored already. Returns it, and whether it is new.
 
-    The same content sent again is the document that is there. Refuses as `expect_document` does.
+    The same content sent again is the document that is there. Refuses as `expect_document` does, and as
+    document_refused when enough others were sent.
     """
     request = await expect_document(tx, request_id, code, by)
+    received = [known for known in await store.list_documents(tx, request_id) if known.code == code]
+    for known in received:
+        if known.sha256 == stored.sha256:
+            return known, False
+    if len(received) >= domain.DOCUMENTS_OF_ONE_CODE:
+        raise Refusal("document_refused", f"At most {domain.DOCUMENTS_OF_ONE_CODE} files are taken for one document.")
     document = store.Document(
         id=DocumentId(new_id()),
         code=code,
@@ -45,9 +49,7 @@ async def add_document(
         storage_key=stored.key,
         added_at=tx.now,
     )
-    if not await store.add_document(tx, request_id, document):
-        known = await store.list_documents(tx, request_id)
-        return next(d for d in known if (d.code, d.sha256) == (code, stored.sha256)), False
+    await store.add_document(tx, request_id, document)
     await store.add_moment(tx, request_id, tx.now, "document_received")
     audit.record(
         tx,
