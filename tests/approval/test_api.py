@@ -249,6 +249,14 @@ async def test_a_claim_is_seen_by_the_others_for_half_an_hour_and_stops_nobody(d
     refused(await desk.http.put(url, headers=desk.token(official)), "request_closed")
 
 
+async def test_nobody_claims_their_own_request(desk: Desk) -> None:
+    place = await desk.place()
+    official = await desk.holder(SECURITY_OFFICIAL, place.id)
+    request_id = await desk.submit(kind="create_provider_group", scope_id=place.id, applicant_id=official)
+    url = f"{REQUESTS}/{request_id}/claim"
+    refused(await desk.http.put(url, headers=desk.token(official)), "not_an_approver")
+
+
 async def test_a_claim_is_taken_over_and_taken_back(desk: Desk) -> None:
     place, request_id, official = await pending(desk)
     backup = await desk.holder(BACKUP, place.id)

@@ -216,7 +216,8 @@ async def release_request(tx: Transaction, request_id: RequestId, person_id: Per
 
 async def _held_for(tx: Transaction, request_id: RequestId, person_id: PersonId) -> domain.Request:
     request = await store.lock_request(tx, request_id)
-    is_approver = request is not None and await store.is_approver(tx, request_id, person_id)
+    is_others = request is not None and request.applicant_id != person_id
+    is_approver = is_others and await store.is_approver(tx, request_id, person_id)
     standings = {policy.Standing.APPROVER} if is_approver else set[policy.Standing]()
     policy.require(domain.POLICY, "claim", standings, otherwise="not_an_approver")
     assert request is not None
