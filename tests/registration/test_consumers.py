@@ -173,6 +173,13 @@ async def test_a_deleted_entity_is_gone_and_no_older_record_brings_it_back(desk:
     assert (row.given_name, row.email, row.version) == ("", "", 7)
 
 
+async def test_an_older_deletion_takes_nothing_newer_away(desk: Desk) -> None:
+    person_id = await desk.account(version=7)
+    await desk.hear_raw(directory.AccountState, None, person_id, person_id, version=6)
+    (row,) = await desk.rows(tables.account)
+    assert (row.status, row.version) == ("active", 7)
+
+
 async def test_states_arrive_in_any_order(desk: Desk) -> None:
     """A group before its organization, a role before its person: each is kept, and used once all are there."""
     organization_id, person_id = new_id(), new_id()

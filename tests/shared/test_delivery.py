@@ -707,6 +707,18 @@ async def test_a_discarded_record_that_is_delivered_again_holds_nobody_up(toy: T
     assert (await toy.parked_as(records[0])).state == "discarded"
 
 
+async def test_a_discarded_body_that_is_delivered_again_with_a_good_record_of_its_subject_holds_that_up_no_more(
+    toy: Toy,
+) -> None:
+    request = new_id()
+    bad, good = with_body(an_event(request), b"{}"), an_event(request, version=7)
+    await toy.hear(bad)
+    async with toy.database.begin() as tx:
+        assert await delivery.discard(tx, (await toy.parked_as(bad)).id, by="ann")
+    await toy.hear(bad, good)
+    assert await toy.effects() == [(request, 7)]
+
+
 async def test_another_record_at_the_same_offset_is_parked_as_well(toy: Toy) -> None:
     one = POISON["no id"]
     await toy.hear(one, with_body(one, b'{"another": 1}'))  # Kafka's log was cut, and grew again.

@@ -190,6 +190,38 @@ async def test_what_is_on_the_wire_has_its_effect_once_and_is_acknowledged_after
     assert sorted(await toy.effects()) == sorted(map(id_of, [*before, *later, last]))
 
 
+async def test_nothing_is_acknowledged_before_its_effect_is_committed(toy: Toy) -> None:
+    record = a_notice()
+    async with toy.working():
+        before = a_notice()
+        await toy.send(before)
+        await toy.heard(id_of(before))
+        end = await toy.end_of(0)
+        async with toy.database.begin() as tx:
+            await tx.execute(LOCK_EFFECTS)
+            await toy.send(record)
+            await someone_waits_for_a_lock(toy.database)
+            assert (await toy.committed())[0] <= end
+        await toy.heard(id_of(record))
+
+
+async def test_a_record_of_a_partition_that_comes_while_the_world_is_waited_for_is_not_passed_by(toy: Toy) -> None:
+    one = Worker("approval", toy.database, Kafka(toy.stack.kafka.servers), toy.handlers(), partition_count=2)
+    record = a_notice()
+    await toy.send(record)
+    place = TopicPartition(TOPIC, 0)
+    consumer = AIOKafkaConsumer(bootstrap_servers=toy.stack.kafka.servers, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        consumer.assign([place])
+        end = await toy.end_of(0)
+        consumer.pause = lambda *_: None  # As for a partition that came when the others had been paused.
+        await one._back_off(consumer, 1.0)
+        assert await consumer.position(place) == end - 1
+    finally:
+        await consumer.stop()
+
+
 async def test_what_was_applied_but_not_acknowledged_has_no_second_effect(toy: Toy) -> None:
     records = [a_notice(n % 2) for n in range(6)]
     await toy.send(*records)
@@ -307,7 +339,8 @@ async def test_a_worker_that_has_lost_its_assignment_for_good_starts_anew(
         await toy.heard(id_of(first))
         stuck = one._consumer
         monkeypatch.setattr(type(stuck), "assignment", lambda self: set() if self is stuck else ASSIGNMENT(self))
-        one._moved_at -= 2 * worker.MAX_POLL_INTERVAL_SECONDS
+        # No poll that brings nothing counts as a move.
+        monkeypatch.setattr(worker, "MAX_POLL_INTERVAL_SECONDS", 2)
         await until_true(lambda: one._consumer not in (None, stuck))
         await toy.send(second)
         await toy.heard(id_of(second))
