@@ -342,8 +342,8 @@ class ARequest:
             )
         )
 
-    def withdrawn(self) -> Record:
-        return self._said(approval.RequestWithdrawn(**self._about(version=2), withdrawn_at=NOW))
+    def withdrawn(self, *, round_: int = 1) -> Record:
+        return self._said(approval.RequestWithdrawn(**self._about(round_=round_, version=2), withdrawn_at=NOW))
 
     def withdrawal_refused(self, why: str = "already_decided") -> Record:
         return self._said(approval.RequestWithdrawalRefused(**self._about(version=2), why=why, refused_at=NOW))

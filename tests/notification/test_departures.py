@@ -115,6 +115,27 @@ async def test_the_help_desk_hears_where_nobody_is_left_who_decides(db: Database
     assert "Nobody holds the role User Group Administrator" in got[HELP_DESK][0].text
 
 
+async def test_a_group_is_left_without_its_administrator_also_where_another_group_has_one(
+    db: Database, mails: MailServer
+) -> None:
+    clinic = Clinic()
+    other = AnAssignment(new_person(), PlaceId(new_id()), clinic.scope_id, "USER_GROUP_ADMINISTRATOR")
+    await feed(db, *clinic.staff(), other.state())
+    await feed(db, clinic.roles["Uma"].ended("left"))
+    got = await tell(db, mails)
+    for name in ("Sofia", "Boris"):
+        [mail] = got[address(name)]
+        assert "Nobody holds the role User Group Administrator at Billing, XYZ Clinic now." in mail.text
+
+
+async def test_who_no_longer_holds_a_role_there_is_not_among_those_who_are_left(
+    db: Database, mails: MailServer
+) -> None:
+    clinic = Clinic()
+    await feed(db, *clinic.staff(), clinic.roles["Uma"].state("ended", version=2), clinic.roles["Emil"].ended())
+    assert set(await tell(db, mails)) == {address(name) for name in ("Emil", "Sofia", "Boris")}
+
+
 async def test_what_has_closed_as_a_whole_is_told_to_its_members_alone(db: Database, mails: MailServer) -> None:
     clinic = Clinic()
     await feed(db, *clinic.staff())
@@ -136,6 +157,14 @@ async def test_the_end_of_a_role_is_told_once_however_often_it_is_heard(db: Data
         address(name): 1 for name in ("Emil", "Uma", "Sofia", "Boris")
     }
     assert await count(db, departure) == 1
+
+
+async def test_who_comes_after_it_was_told_is_not_told_of_it(db: Database, mails: MailServer) -> None:
+    clinic = Clinic()
+    await feed(db, *clinic.staff(), clinic.roles["Emil"].ended())
+    assert address("Uma") in await tell(db, mails)
+    await feed(db, *clinic.holder("Nora", "USER_GROUP_ADMINISTRATOR", "group"))
+    assert address("Nora") not in await tell(db, mails)
 
 
 async def test_who_is_left_is_asked_only_when_their_roles_may_have_been_heard_of(
@@ -225,6 +254,8 @@ async def test_a_group_without_administrator_of_an_organization_that_nobody_keep
     clinic = Clinic()
     await feed(db, holdings.group_left(clinic.group_id, clinic.scope_id))
     assert await tell(db, mails) == {}  # Whose community it is is not known yet.
+    async with db.begin() as tx:
+        assert await tx.value(select(departure.c.tell_at > func.now())) is True  # Nor asked again each second.
     await feed(db, *clinic.places())
     assert set(await tell(db, mails)) == {HELP_DESK}
 

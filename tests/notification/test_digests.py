@@ -10,7 +10,7 @@ from services.notification import domain, usecases
 from services.notification.tables import notice, settlement
 from shared.database import Database
 from tests.notification import builders
-from tests.notification.builders import COMMUNITY, ARequest, feed, new_person
+from tests.notification.builders import COMMUNITY, ARequest, feed, new_person, sender
 from tests.notification.conftest import Calendar, MailServer, Received, post_all
 
 ZONE = ZoneInfo(COMMUNITY.calendar.time_zone)
@@ -90,6 +90,33 @@ async def test_who_was_not_told_yet_is_not_told_that_it_is_done_either(
     assert await tell(timed) == 0
     await post_all(timed, mails)
     assert mails.to("ada.approver@people.example") == []
+
+
+async def test_who_was_told_only_of_what_was_then_corrected_is_not_told_that_it_is_done(
+    timed: Database, calendar: Calendar, mails: MailServer
+) -> None:
+    at_noon(calendar)
+    told, request = new_person(), ARequest()
+    await feed(timed, builders.person(told), request.organization(), request.submitted(), request.awaiting(told))
+    await post_all(timed, mails)
+    await feed(timed, request.returned(), request.reopened(), request.awaiting(round_=2), request.withdrawn(round_=2))
+    calendar.ahead += timedelta(hours=6)
+    assert await tell(timed) == 0
+
+
+async def test_who_may_have_been_told_is_told_that_it_is_done(
+    timed: Database, calendar: Calendar, mails: MailServer
+) -> None:
+    at_noon(calendar)
+    told, request = new_person(), ARequest()
+    await feed(timed, builders.person(told), request.organization(), request.submitted())
+    await post_all(timed, mails)
+    await feed(timed, request.awaiting(told))
+    mails.behave("drop")  # Nobody knows whether it has arrived.
+    await sender(timed, mails.address).send_due()
+    await feed(timed, request.withdrawn())
+    calendar.ahead += timedelta(hours=6)
+    assert await tell(timed) == 1
 
 
 async def test_what_is_settled_after_the_hour_is_in_the_next_days_digest(

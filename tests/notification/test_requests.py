@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from services.notification.tables import notice
+from services.notification.tables import notice, request
 from shared.contracts import registration
 from shared.database import Database
 from shared.ids import AssignmentId, PlaceId, new_id
@@ -75,6 +75,15 @@ async def test_a_withdrawal_is_confirmed_and_a_late_one_is_explained(db: Databas
     [refused] = await told(db, mails, late, late.withdrawal_refused())
     assert refused.subject == "Your request 7QK2-M4XP-93TD could not be withdrawn"
     assert "Somebody had decided on it before" in refused.text
+
+
+async def test_what_is_heard_of_a_request_after_its_end_leaves_the_end_as_it_was(
+    db: Database, mails: MailServer
+) -> None:
+    asked = ARequest()
+    assert len(await told(db, mails, asked, asked.denied(), asked.withdrawal_refused())) == 2
+    async with db.begin() as tx:
+        assert await tx.value(select(request.c.ended_at)) == NOW  # Names are wiped so long after it.
 
 
 async def test_each_reminder_reaches_each_approver_once(db: Database, mails: MailServer) -> None:
@@ -147,6 +156,15 @@ async def test_the_help_desk_hears_of_a_concern_and_later_that_nobody_decided(db
     concerned, overdue = mails.to(HELP_DESK)
     assert "what somebody else has entered" in concerned.text
     assert "Nobody decided on it in time." in overdue.text
+
+
+async def test_a_help_desk_that_was_not_told_yet_hears_of_the_work_and_why_it_came_to_it_in_one_mail(
+    db: Database, mails: MailServer
+) -> None:
+    request = ARequest()
+    await told(db, mails, request, request.awaiting(help_desk=True), request.escalated(why="overdue"))
+    [mail] = mails.to(HELP_DESK)
+    assert "Nobody decided on it in time." in mail.text
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from services.notification import usecases
-from services.notification.tables import attempt, notice, request
+from services.notification.tables import attempt, departure, notice, request
 from shared import slices
 from shared.database import Database
+from shared.ids import PlaceId, ScopeId, new_id
+from shared.tables import audit
 from tests.notification import builders
 from tests.notification.builders import HELP_DESK, ARequest, feed, new_person, sender
 from tests.notification.conftest import Calendar, MailServer
+from tests.notification.holdings import AnAssignment
 
 
 async def make_due(db: Database) -> None:
@@ -38,6 +41,8 @@ async def test_after_a_day_the_help_desk_hears_what_waits_and_it_is_still_sent_l
     calendar.ahead = timedelta(hours=24, minutes=1)
     assert await overdue(timed) == 1
     assert await overdue(timed) == 0
+    async with timed.begin() as tx:
+        assert [act.act for act in await tx.rows(select(audit))].count("notice_overdue") == 1
     await make_due(timed)
     await post.send_due()
     [told] = mails.to(HELP_DESK)
@@ -93,6 +98,17 @@ async def test_what_ended_goes_as_a_whole_after_400_days_with_its_history(
     async with timed.begin() as tx:
         assert [row.state for row in await tx.rows(select(notice.c.state))] == ["waiting"]
         assert [row.id for row in await tx.rows(select(request.c.id))] == [waiting.id]
+
+
+async def test_the_end_of_a_role_that_was_told_is_forgotten_after_400_days(timed: Database, calendar: Calendar) -> None:
+    await feed(timed, AnAssignment(new_person(), PlaceId(new_id()), ScopeId(new_id())).ended())
+    async with timed.begin() as tx:
+        await tx.execute(update(departure).values(tell_at=func.now()))
+        assert await usecases.tell_departures(tx) == 1
+    for days, left in ((399, 1), (401, 0)):
+        calendar.ahead = timedelta(days=days)
+        await forget(timed)
+        assert await rows_in(timed, departure) == left
 
 
 async def test_a_draft_of_which_only_a_code_was_asked_is_forgotten_after_400_days(

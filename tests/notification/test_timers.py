@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -125,6 +126,8 @@ async def test_a_permanent_no_fails_and_the_help_desk_hears_once(db: Database, m
         ("failed", "request_received"),
         ("sent", "delivery_failed_help_desk"),
     ]
+    async with db.begin() as tx:
+        assert {act.act for act in await tx.rows(select(audit))} == {"notice_failed", "notice_sent"}
 
 
 async def test_a_failed_code_is_wiped_and_told_without_a_name(db: Database, mails: MailServer) -> None:
@@ -180,6 +183,53 @@ async def test_an_unreachable_server_is_asked_once_for_a_batch_and_counted_once(
     assert sorted(row.attempt_count for row in rows) == [0, 0, 0, 0, 1]
 
 
+async def test_a_server_that_lets_nobody_in_says_nothing_about_the_mail(db: Database) -> None:
+    async def turn_away(_: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        client.write(b"554 No mail service here\r\n")
+        await client.drain()
+        client.close()
+
+    await feed(db, ARequest().code_asked())
+    async with await asyncio.start_server(turn_away, "127.0.0.1", 0) as server:
+        await sender(db, smtp.Server(*server.sockets[0].getsockname())).send_due()
+    row = await row_of(db)
+    assert (row.state, row.smtp_status) == ("due", 421)
+
+
+async def test_a_server_that_closes_is_not_asked_for_the_rest_of_the_batch(db: Database, mails: MailServer) -> None:
+    await feed(db, *(ARequest().code_asked() for _ in range(3)))
+    mails.behave("421")
+    await sender(db, mails.address).send_due()
+    assert mails.received == []
+    async with db.begin() as tx:
+        rows = await tx.rows(select(notice.c.state, notice.c.attempt_count))
+    assert sorted((row.state, row.attempt_count) for row in rows) == [("due", 0), ("due", 0), ("due", 1)]
+
+
+async def test_a_mail_that_may_have_left_stays_one_whether_tried_again_or_given_back(
+    db: Database, mails: MailServer
+) -> None:
+    await feed(db, ARequest().code_asked(), ARequest().code_asked())
+    mails.behave("drop", "drop")
+    await sender(db, mails.address).send_due()
+    await make_due(db)
+    await sender(db, smtp.Server("127.0.0.1", 1)).send_due()  # It asks for one, and gives the other back.
+    async with db.begin() as tx:
+        rows = await tx.rows(select(notice.c.state, notice.c.attempt_count))
+    assert sorted((row.state, row.attempt_count) for row in rows) == [("unknown", 1), ("unknown", 2)]
+
+
+async def test_the_days_for_which_a_mail_is_tried_do_not_begin_before_it_is_written(db: Database) -> None:
+    await feed(db, ARequest().code_asked())
+    async with db.begin() as tx:
+        await tx.raw.execute("UPDATE notice SET due_since_at = now() - interval '6 days'")
+    for _ in range(2):
+        await make_due(db)
+        await sender(db, smtp.Server("127.0.0.1", 1)).send_due()
+    row = await row_of(db)
+    assert (row.state, row.attempt_count) == ("due", 2)
+
+
 async def test_one_connection_serves_a_burst_and_a_cut_one_is_replaced(db: Database, mails: MailServer) -> None:
     for _ in range(10):
         await feed(db, ARequest().code_asked())
@@ -194,6 +244,23 @@ async def test_one_connection_serves_a_burst_and_a_cut_one_is_replaced(db: Datab
     async with db.begin() as tx:
         assert {row.attempt_count for row in await tx.rows(select(notice.c.attempt_count))} == {1}
     assert mails.connection_count == 2
+
+
+async def test_a_mail_lost_after_its_content_on_a_connection_that_served_before_is_not_repeated_at_once(
+    db: Database, mails: MailServer
+) -> None:
+    first, second = ARequest(), ARequest(email="second@applicants.example")
+    post = sender(db, mails.address)
+    await feed(db, first.code_asked())
+    await post.send_due()
+    await feed(db, second.code_asked())
+    mails.behave("drop")
+    await post.send_due()
+    assert len(mails.to(second.email)) == 1
+    assert mails.connection_count == 1
+    async with db.begin() as tx:
+        states = {row.request_id: row.state for row in await tx.rows(select(notice.c.request_id, notice.c.state))}
+    assert states == {first.id: "sent", second.id: "unknown"}
 
 
 async def test_mails_of_a_moment_are_recorded_together(db: Database, mails: MailServer) -> None:
@@ -315,6 +382,28 @@ async def test_whose_lease_has_ended_records_nothing(db: Database, mails: MailSe
         assert await usecases.record_outcomes(tx, [store.Tried(late, domain.Refused(550))], jitter=1) == {}
     assert (await row_of(db)).state == "sent"
     assert len(await announced(db)) == 1
+
+
+async def test_whose_lease_has_ended_gives_nothing_back(db: Database) -> None:
+    await feed(db, ARequest().code_asked())
+    async with db.begin() as tx:
+        late = (await claim(tx)).claimed
+    await make_due(db)
+    async with db.begin() as tx:
+        [another] = (await claim(tx)).claimed
+    async with db.begin() as tx:
+        await store.save_release(tx, late, timedelta())
+    row = await row_of(db)
+    assert (row.state, row.lease, row.attempt_count) == ("sending", another.lease, 2)
+
+
+async def test_what_its_lease_leaves_no_time_for_is_given_back_unsent(db: Database, mails: MailServer) -> None:
+    await feed(db, ARequest().code_asked(), ARequest().code_asked())
+    await sender(db, mails.address, lease_seconds=0).send_due()
+    assert mails.received == []
+    async with db.begin() as tx:
+        rows = await tx.rows(select(notice.c.state, notice.c.attempt_count))
+    assert [(row.state, row.attempt_count) for row in rows] == [("due", 0)] * 2
 
 
 async def test_a_worker_that_is_told_to_stop_finishes_the_mail_on_its_way_and_gives_the_others_back(
