@@ -116,6 +116,19 @@ async def test_a_link_lives_seventy_two_hours(desk: Desk) -> None:
         assert not await usecases.set_password(tx, token, "hash")
 
 
+@pytest.mark.parametrize("state", ["disabled", "closed"])
+async def test_a_link_brings_no_account_back_that_was_disabled_or_closed_after_it_was_sent(
+    desk: Desk, state: str
+) -> None:
+    token = await desk.link(desk.help_desk)
+    async with desk.db.begin() as tx:
+        await store.save_account(tx, desk.help_desk, state=state)
+    async with desk.db.begin() as tx:
+        assert not await usecases.set_password(tx, token, "hash")
+    account = await desk.account(desk.help_desk)
+    assert (account.state, account.password_hash) == (state, None)
+
+
 async def test_a_person_is_sent_three_links_an_hour(desk: Desk) -> None:
     user_id = (await desk.account(desk.help_desk)).user_id
 

@@ -13,10 +13,12 @@ from shared.ids import PersonId, entitlement_id
 from shared.tables import audit
 from shared.testing.waiting import someone_waits_for_a_lock
 from tests.directory.builders import (
+    ADMINISTRATOR,
     COMMUNITY,
     KEYS,
     SECURITY_OFFICIAL,
     a_dossier,
+    a_practitioner,
     new_person,
     role_of,
 )
@@ -153,6 +155,18 @@ async def test_of_two_keepers_who_leave_at_the_same_moment_one_stays(desk: Desk)
     assert await statuses(desk, tables.organization) == ["active"]
 
 
+async def test_an_official_who_leaves_twice_at_the_same_moment_leaves_once_and_is_refused_nothing(desk: Desk) -> None:
+    organization = await desk.organization()
+    official = organization.applicant.person_id
+    await desk.backup(organization)
+    async with desk.db.begin() as tx:
+        await usecases.end_role(tx, role_of(organization), official)
+        late = asyncio.create_task(desk.end(organization, official))
+        await someone_waits_for_a_lock(desk.db)
+    await late
+    assert [it.assignment_id for it in await desk.announced(directory.RoleEnded)] == [role_of(organization)]
+
+
 async def suspended(desk: Desk) -> tuple[Dossier, Dossier, Dossier]:
     """Return an organization whose keepers were all taken, its group, and an entitlement there."""
     organization = await desk.organization()
@@ -261,6 +275,23 @@ async def test_a_group_that_is_administered_again_is_not_closed(desk: Desk) -> N
     assert await desk.fire(2) == 0
 
 
+async def test_a_group_that_gets_an_administrator_while_its_timer_fires_is_not_closed(desk: Desk) -> None:
+    organization = await desk.organization()
+    group = await desk.group(organization)
+    await desk.end(group, group.applicant.person_id)
+    wish = a_dossier("administer_group", scope_id=organization.scope_id, place_id=group.place_id)
+    await desk.keep(wish)
+    desk.wait(MONTH + timedelta(days=1))
+    async with desk.db.begin() as tx:
+        approved = desk.approved(wish, organization.applicant.person_id, SECURITY_OFFICIAL)
+        await usecases.keep_approval(tx, KEYS, approved)
+        late = asyncio.create_task(desk.fire())
+        await someone_waits_for_a_lock(desk.db)
+    assert await late == 1
+    assert await statuses(desk, tables.user_group) == ["active"]
+    assert await desk.announced(directory.GroupClosed) == []
+
+
 async def test_a_practitioner_record_ends_with_its_practitioner(desk: Desk) -> None:
     it = await desk.practitioner()
     await desk.forget()
@@ -272,6 +303,14 @@ async def test_a_practitioner_record_ends_with_its_practitioner(desk: Desk) -> N
         "practitioner.state",
     ]
     assert await statuses(desk, tables.practitioner) == ["closed"]
+
+
+async def test_a_practitioner_who_left_may_register_again(desk: Desk) -> None:
+    data = a_practitioner()
+    it = await desk.practitioner(practitioner=data)
+    await desk.end(it, it.applicant.person_id)
+    await desk.practitioner(practitioner=data, person_id=it.applicant.person_id)
+    assert await statuses(desk, tables.practitioner) == ["closed", "active"]
 
 
 async def test_every_timer_fires_once_and_in_order_however_many_workers_wake_after_a_time_down(desk: Desk) -> None:
@@ -345,6 +384,22 @@ async def test_a_closed_organization_takes_groups_roles_and_entitlements_along_a
             await close(desk, organization, later)
 
 
+async def test_a_role_that_is_given_while_its_organization_is_being_closed_ends_with_it(desk: Desk) -> None:
+    organization = await desk.organization()
+    group = await desk.group(organization)
+    wish = a_dossier("join_group", scope_id=organization.scope_id, place_id=group.place_id)
+    await desk.keep(wish)
+    async with desk.db.begin() as tx:
+        approved = desk.approved(wish, group.applicant.person_id, ADMINISTRATOR, group.place_id)
+        await usecases.keep_approval(tx, KEYS, approved)
+        late = asyncio.create_task(close(desk, organization, organization.applicant.person_id))
+        await someone_waits_for_a_lock(desk.db)
+    await late
+    found = [row for row in await desk.rows(tables.role_assignment) if row.scope_id == organization.scope_id]
+    assert {row.id for row in found} == {role_of(it) for it in (organization, group, wish)}
+    assert {row.status for row in found} == {"ended"}
+
+
 async def test_only_who_keeps_it_or_the_help_desk_closes_an_organization_and_by_its_name(desk: Desk) -> None:
     organization, other = await desk.organization(), await desk.organization()
     group = await desk.group(organization)
@@ -391,6 +446,17 @@ async def test_an_entitlement_is_given_up_by_its_holder_or_taken_by_an_approver_
         ("revoked", official),
     ]
     assert await desk.announced(directory.RoleEnded) == []
+
+
+async def test_who_gave_an_application_up_may_be_given_it_again(desk: Desk) -> None:
+    organization = await desk.organization()
+    official = organization.applicant.person_id
+    group = await desk.group(organization)
+    it = await desk.entitled(group, official)
+    await end_right(desk, it, group.applicant.person_id)
+    again = await desk.entitled(group, official)
+    states = {row.id: row.status for row in await desk.rows(tables.entitlement)}
+    assert states == {entitlement_id(it.request_id): "ended", entitlement_id(again.request_id): "active"}
 
 
 # --- By HTTP -------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.directory import domain
+from services.directory import domain, tables
 from shared.contracts import registration
 from shared.ids import PersonId, entitlement_id
 from shared.policy import Standing
@@ -58,6 +58,13 @@ async def test_organizations_are_found_by_names_that_are_something_like_what_was
     assert len((await see(desk, "/organizations", similar="chesapeake", limit=1))["items"]) == 1
 
 
+async def test_an_organization_that_is_suspended_or_closed_is_found_by_no_words(desk: Desk) -> None:
+    await desk.organization("Riverside Clinic")
+    for status, found in (("active", 1), ("suspended", 0), ("closed", 0)):
+        await desk.put(tables.organization, status)
+        assert len((await see(desk, "/organizations", similar="riverside"))["items"]) == found
+
+
 async def test_the_open_applications_of_a_community_say_for_whom_they_are(desk: Desk) -> None:
     closed = COMMUNITY.applications[0].model_copy(update={"code": "CLOSED", "open": False})
     await desk.publish(COMMUNITY.model_copy(update={"version": 2, "applications": (*COMMUNITY.applications, closed)}))
@@ -100,6 +107,14 @@ async def test_members_see_who_may_decide_what_by_role_and_name(desk: Desk) -> N
     assert [*first["items"], *rest["items"]] == seen["items"]
     assert rest["next_cursor"] is None
     assert await see(desk, path, desk.help_desk, cursor=first["next_cursor"]) == 422  # Another reader's.
+
+
+async def test_who_has_left_is_named_among_the_deciders_no_more(desk: Desk) -> None:
+    organization = await desk.organization()
+    group = await desk.group(organization)
+    await desk.end(group, group.applicant.person_id)
+    seen = await see(desk, f"/organizations/{organization.scope_id}/deciders", organization.applicant.person_id)
+    assert [it["role"] for it in seen["items"]] == [SECURITY_OFFICIAL]
 
 
 async def test_who_may_look_into_an_organization(desk: Desk) -> None:
@@ -147,7 +162,8 @@ async def test_the_people_of_an_organization_are_shown_with_what_they_hold_in_it
     group = await desk.group(organization, group_name="Billing")
     user = await desk.joined(organization, group)
     right = await desk.entitled(user, official)
-    await desk.group(other, group_name="Elsewhere", person_id=user.applicant.person_id)
+    elsewhere = await desk.group(other, group_name="Elsewhere", person_id=user.applicant.person_id)
+    await desk.entitled(elsewhere, other.applicant.person_id)
     left = await desk.joined(organization, group)
     await desk.end(left, left.applicant.person_id)
     path = f"/organizations/{organization.scope_id}/people"
