@@ -10,7 +10,7 @@ import pytest
 from services.registration import domain, keys, tables
 from services.registration.domain import fields
 from shared import edge, secrets
-from shared.contracts import registration
+from shared.contracts import approval, registration
 from shared.ids import new_id
 from shared.tables import audit, outbox
 from tests.registration.desk import (
@@ -355,6 +355,12 @@ async def test_filing_again_signed_in_returns_the_open_request(desk: Desk) -> No
     assert other.status_code == 201
 
 
+async def test_two_kinds_about_one_place_are_two_requests(desk: Desk) -> None:
+    token, group_id = desk.token(await desk.account()), await desk.group(await desk.organization())
+    wishes = [a_wish(kind, applicant=None, group_id=str(group_id)) for kind in ("join_group", "administer_group")]
+    assert [(await desk.file(wish, token)).status_code for wish in wishes] == [201, 201]
+
+
 async def test_two_simultaneous_filings_of_one_person_make_one_request(desk: Desk) -> None:
     token = desk.token(await desk.account())
     answers = await asyncio.gather(*(desk.file(a_wish(applicant=None), token) for _ in range(4)))
@@ -401,10 +407,11 @@ async def test_the_second_of_two_first_requests_waits_and_then_meets_the_first_o
 
 async def test_without_an_ssn_name_birth_date_and_email_make_one_person(desk: Desk) -> None:
     organization_id = await desk.organization()
-    groups = [await desk.group(organization_id) for _ in range(3)]
+    groups = [await desk.group(organization_id) for _ in range(4)]
     applicant = an_applicant()
     del applicant["ssn"]
-    for group_id, who in zip(groups, (applicant, applicant | {"given_name": "MARIA"}, an_applicant()), strict=True):
+    shouted = [applicant | loud for loud in ({"given_name": "MARIA"}, {"email": "MARIA@clinic.example"})]
+    for group_id, who in zip(groups, (applicant, *shouted, an_applicant()), strict=True):
         await desk.submitted(kind="join_group", data={}, group_id=str(group_id), applicant=who)
     said = await desk.announced(registration.RequestSubmitted)
     assert len({event.applicant.person_id for event in said}) == 1
@@ -412,11 +419,11 @@ async def test_without_an_ssn_name_birth_date_and_email_make_one_person(desk: De
     assert person.ssn_fingerprint is not None
 
 
-async def granted_person(desk: Desk) -> str:
+async def granted_person(desk: Desk, **applicant: str) -> str:
     """Let a first request be granted, so that its person has an account; return the person's id."""
-    filed = await desk.submitted()
+    filed = await desk.submitted(applicant=an_applicant(**applicant))
     await desk.grant(filed["request_id"])
-    person_id = next(row.person_id for row in await desk.rows(tables.request))
+    person_id = next(row.person_id for row in await desk.rows(tables.request) if str(row.id) == filed["request_id"])
     await desk.account(person_id)
     return str(person_id)
 
@@ -475,6 +482,46 @@ async def test_a_request_that_waits_for_a_sign_in_is_submitted_by_that_very_pers
     assert set(row.secrets) == {"tin"}
 
 
+async def test_a_community_that_closes_before_the_sign_in_takes_the_draft_no_more(desk: Desk) -> None:
+    mine = bearer(desk.token(UUID(await granted_person(desk))))
+    filed = await desk.filed(data=an_organization(tin="12-3456780"))
+    await desk.publish(desk.community.model_copy(update={"open": False, "version": 2}))
+    answer = await desk.http.post(f"/registration/v1/requests/{filed['request_id']}/submission", headers=mine)
+    assert (answer.status_code, answer.json()["code"]) == (409, "community_closed")
+    assert len(await desk.announced(registration.RequestSubmitted)) == 1
+
+
+async def test_what_was_given_before_the_sign_in_is_not_asked_for_again_by_the_draft(desk: Desk) -> None:
+    me = UUID(await granted_person(desk))
+    organization_id = await desk.organization()
+    group_id = await desk.group(organization_id)
+    filed = await desk.filed(kind="join_group", data={}, group_id=str(group_id))
+    await desk.assignment(me, "END_USER", group_id, organization_id, place_kind="group")
+    url = f"/registration/v1/requests/{filed['request_id']}/submission"
+    answer = await desk.http.post(url, headers=bearer(desk.token(me)))
+    assert (answer.status_code, answer.json()["code"]) == (409, "already_held")
+    assert len(await desk.announced(registration.RequestSubmitted)) == 1
+
+
+async def test_where_ssn_and_identity_are_of_two_accounts_the_one_of_the_ssn_is_told(desk: Desk) -> None:
+    by_identity = await granted_person(desk, ssn="219-09-9998")
+    by_ssn = await granted_person(desk, email="elsewhere@other.example")
+    await desk.filed()
+    asked = (await desk.announced(registration.EmailCodeAsked))[-1]
+    assert (asked.purpose, str(asked.person_id)) == ("sign_in_needed", by_ssn)
+    assert by_ssn != by_identity
+
+
+async def test_who_can_sign_in_no_more_files_and_proves_like_a_new_person(desk: Desk) -> None:
+    await desk.account(UUID(await granted_person(desk)), status="closed", version=2)
+    filed = await desk.filed(data=an_organization(tin="12-3456780"))
+    asked = (await desk.announced(registration.EmailCodeAsked))[-1]
+    assert (asked.purpose, asked.email) == ("prove_email", "maria@clinic.example")
+    assert (await desk.prove(filed["request_id"])).json()["state"] == "submitted"
+    first, second = await desk.announced(registration.RequestSubmitted)
+    assert first.applicant.person_id == second.applicant.person_id
+
+
 async def test_asking_again_for_a_request_that_waits_for_a_sign_in_mails_the_account_again(desk: Desk) -> None:
     await granted_person(desk)
     filed = await desk.filed(data=an_organization(tin="12-3456780"))
@@ -525,6 +572,14 @@ async def test_a_match_at_another_address_for_the_same_kind_and_place_is_refused
     assert (answer.status_code, answer.json()["code"]) == (409, "could_not_be_confirmed")
     assert (await desk.prove(filed.json()["request_id"], code)).json()["code"] == "code_wrong"  # It is used.
     assert len(await desk.announced(registration.RequestSubmitted)) == 1
+
+
+async def test_who_was_denied_and_has_a_new_address_files_the_same_again_without_a_concern(desk: Desk) -> None:
+    denied = await desk.submitted()
+    await desk.approval(approval.RequestDenied, denied["request_id"], version=2, reason="wrong_path")
+    await desk.submitted(applicant=an_applicant(email="elsewhere@other.example"))
+    first, second = await desk.announced(registration.RequestSubmitted)
+    assert (first.applicant.person_id, second.concern) == (second.applicant.person_id, None)
 
 
 async def test_an_equal_identity_with_another_ssn_is_refused_at_the_proof(desk: Desk) -> None:

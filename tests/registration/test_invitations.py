@@ -10,11 +10,12 @@ import pytest
 
 from services.registration import domain, store, tables
 from shared import secrets
-from shared.contracts import registration
+from shared.contracts import approval, registration
 from shared.contracts.community import Community
 from shared.ids import RequestId, application_place
 from shared.tables import audit
 from tests.registration.desk import Desk, a_wish, an_applicant, an_organization, bearer, someone_waits_for_a_lock
+from tests.registration.test_filing import granted_person
 
 URL = "/registration/v1/invitations"
 EMAIL = "maria@clinic.example"
@@ -128,7 +129,8 @@ async def test_a_good_invitation_lets_a_request_in_and_is_used_at_its_submission
     assert str(row.used_by_request) == filed.json()["request_id"]
 
 
-async def test_whatever_is_wrong_with_an_invitation_the_answer_is_one(desk: Desk) -> None:
+async def test_whatever_is_wrong_with_an_invitation_the_answer_is_one(desk: Desk, contractors: Community) -> None:
+    await desk.publish(contractors.model_copy(update={"id": "elsewhere"}))
     code = await an_invitation(desk)
     used = await an_invitation(desk, "used@clinic.example")
     who = an_applicant(email="used@clinic.example", ssn="219-09-9998")
@@ -137,6 +139,7 @@ async def test_whatever_is_wrong_with_an_invitation_the_answer_is_one(desk: Desk
     tries = [
         a_registration(None),
         a_registration("7M3Q-0XKD-92HT-VB4E"),
+        a_registration(code, community_id="elsewhere"),
         a_registration(code, applicant=an_applicant(email="other@clinic.example")),
         a_registration(used, applicant=who, data=an_organization(tin="12-3456780", provider_type="mac")),
     ]
@@ -158,6 +161,14 @@ async def test_who_files_again_with_the_code_that_they_used_is_led_to_their_open
         told.append((await desk.prove(filed.json()["request_id"])).json()["request_id"])
     assert first == again
     assert len(await desk.announced(registration.RequestSubmitted)) == 1
+
+
+async def test_a_code_whose_request_has_ended_leads_nowhere_any_more(desk: Desk) -> None:
+    body = a_registration(await an_invitation(desk))
+    filed = (await desk.file(body)).json()
+    assert (await desk.prove(filed["request_id"])).status_code == 200
+    await desk.approval(approval.RequestDenied, filed["request_id"], version=2, reason="wrong_path")
+    assert (await desk.file(body)).json()["code"] == "not_invited"
 
 
 async def test_an_invitation_that_runs_out_before_the_proof_lets_nothing_in(desk: Desk) -> None:
@@ -196,6 +207,15 @@ async def test_a_signed_in_person_is_invited_at_the_address_of_their_account(des
     assert (same.status_code, len(await desk.announced(registration.RequestSubmitted))) == (200, 1)
     again = a_registration(theirs, data=an_organization(tin="12-3456780", provider_type="mac"), **wish)
     assert (await desk.file(again, token)).json()["code"] == "not_invited"
+
+
+async def test_who_signs_in_for_a_draft_uses_no_invitation_to_another_address_than_the_accounts(desk: Desk) -> None:
+    mine = bearer(desk.token(UUID(await granted_person(desk))))
+    filed = (await desk.file(a_registration(await an_invitation(desk)))).json()
+    answer = await desk.http.post(f"/registration/v1/requests/{filed['request_id']}/submission", headers=mine)
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_invited")
+    (row,) = await desk.rows(tables.invitation)
+    assert row.used_at is None
 
 
 async def test_an_open_community_asks_for_no_invitation(desk: Desk) -> None:

@@ -228,6 +228,18 @@ async def test_what_is_held_already_is_not_asked_for_again(desk: Desk) -> None:
     assert (await desk.file(an_application(held, application="PS_AND_R"), token)).status_code == 201
 
 
+async def test_what_was_held_and_has_ended_may_be_asked_for_again(desk: Desk) -> None:
+    person_id, held, organization_id = await a_member(desk)
+    await desk.entitlement(person_id, "CLAIM_STATUS", held, organization_id)
+    async with desk.db.begin() as tx:
+        await tx.execute(update(tables.entitlement).values(status="ended"))
+    left = await desk.group(organization_id)
+    await desk.assignment(person_id, "END_USER", left, organization_id, place_kind="group", status="ended")
+    token = desk.token(person_id)
+    assert (await desk.file(an_application(held), token)).status_code == 201
+    assert (await desk.file(a_wish("join_group", applicant=None, group_id=str(left)), token)).status_code == 201
+
+
 async def test_a_role_in_a_scope_of_another_community_opens_nothing_here(desk: Desk) -> None:
     person_id, held, _ = await a_member(desk)
     async with desk.db.begin() as tx:

@@ -203,6 +203,15 @@ def test_a_grant_that_was_refused_before_its_approval_is_heard_is_not_shown_as_a
     assert retried.state == "approved"
 
 
+def test_a_refused_grant_is_remembered_while_approvals_earlier_news_are_still_arriving() -> None:
+    now = domain.after_refused_grant(progress(), 1, "cardinality_reached", NOW)
+    for late in (step("pending", 1), step("approved", 2, round=1)):
+        assert now is not None
+        now = domain.after_step(now, late)
+    assert now is not None
+    assert now.state == "refused"
+
+
 def test_a_refused_grant_of_an_earlier_round_takes_nothing_back() -> None:
     reopened = progress(state="pending", version=4, round=2)
     now = domain.after_refused_grant(reopened, 1, "approver_lost_authority", NOW)

@@ -246,3 +246,33 @@ async def test_a_withdrawn_request_is_forgotten_like_any_that_ended_without_a_gr
     await desk.approval(approval.RequestWithdrawn, filed["request_id"], version=2)
     desk.wait(UNGRANTED_KEPT + HOUR)
     assert await run(desk, "erase identities") == 1
+
+
+async def test_every_act_from_filing_to_erasure_is_on_record_with_who_did_it(desk: Desk) -> None:
+    first = await desk.filed()
+    await desk.prove(first["request_id"], "wrong")
+    await desk.http.post(f"/registration/v1/requests/{first['request_id']}/email-code")
+    await desk.prove(first["request_id"])
+    await desk.grant(first["request_id"])
+    (row,) = await desk.rows(tables.request)
+    me = await desk.account(row.person_id)
+    second = await desk.filed(data=an_organization(tin="12-3456780"))
+    mine = bearer(desk.token(me))
+    await desk.http.post(f"/registration/v1/requests/{second['request_id']}/submission", headers=mine)
+    for _ in range(4):
+        await all_is_sent(desk)
+        desk.wait(HOUR + timedelta(seconds=1))
+        await run(desk, "announce again")
+    await desk.approval(approval.RequestDenied, second["request_id"], version=2, reason="wrong_path")
+    desk.wait(UNGRANTED_KEPT + HOUR)
+    await run(desk, "erase identities")
+    assert [(act.act, act.actor) for act in await desk.rows(audit)] == [
+        ("file_request", "applicant"),
+        ("fail_email_proof", "applicant"),
+        ("ask_email_code", "applicant"),
+        ("prove_email", "applicant"),
+        ("file_request", "applicant"),
+        ("submit_request", str(me)),
+        ("mark_unopened", "timer"),
+        ("erase_identity", "timer"),
+    ]

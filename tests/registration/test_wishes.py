@@ -1,18 +1,31 @@
 """What applicants do with a request on its way: read it, correct it, withdraw it, as long as it is theirs."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import httpx
+from sqlalchemy import update
 
-from services.registration import keys, tables
+from services.registration import keys, store, tables
 from shared import secrets
 from shared.contracts import approval, registration
 from shared.contracts.base import Event
 from shared.ids import new_id
 from shared.tables import audit
-from tests.registration.desk import BIRTH_DATE, PDF, SSN, TIN, Desk, a_wish, an_applicant, an_organization, bearer
+from tests.registration.desk import (
+    BIRTH_DATE,
+    PDF,
+    SSN,
+    TIN,
+    Desk,
+    a_wish,
+    an_applicant,
+    an_organization,
+    bearer,
+    someone_waits_for_a_lock,
+)
 
 UNTIL = datetime(2031, 3, 9, tzinfo=UTC)
 
@@ -204,6 +217,19 @@ async def test_a_correction_that_would_become_another_open_request_of_the_person
     assert (await correct(desk, filed, tin="12-3456781")).status_code == 202
 
 
+async def test_a_correction_waits_for_what_its_person_does_with_another_request(desk: Desk) -> None:
+    other = await desk.submitted(data=an_organization(tin="12-3456780"))
+    filed = await returned(desk)
+    (said, _) = await desk.announced(registration.RequestSubmitted)
+    async with desk.db.begin() as tx:  # The other has become one for another place but is not committed ...
+        await store.lock_person(tx, said.applicant.person_id)
+        mine = update(tables.request).where(tables.request.c.id == UUID(other["request_id"]))
+        await tx.execute(mine.values(place_key="elsewhere"))
+        late = asyncio.create_task(correct(desk, filed, tin="12-3456780"))
+        await someone_waits_for_a_lock(desk.db)  # ... when the correction to its old one arrives.
+    assert (await late).status_code == 202
+
+
 async def test_documents_alone_may_be_what_is_corrected(desk: Desk) -> None:
     filed = await returned(desk)
     headers = bearer(filed["action_token"])
@@ -304,6 +330,12 @@ async def test_a_signed_in_person_lists_their_own_requests_page_by_page(desk: De
     stolen = {"cursor": first["next_cursor"]}
     assert (await desk.http.get(url, params=stolen, headers=bearer(desk.token(other)))).status_code == 422
     assert (await desk.http.get(url)).status_code == 401
+
+
+async def test_a_person_whose_account_cannot_act_lists_nothing(desk: Desk) -> None:
+    locked = await desk.account(status="locked")
+    answer = await desk.http.get("/registration/v1/requests", headers=bearer(desk.token(locked)))
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
 
 
 # --- Acting by token ------------------------------------------------------------------------------
