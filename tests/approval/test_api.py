@@ -24,6 +24,7 @@ from tests.approval.builders import (
     new_person,
 )
 from tests.approval.desk import Desk, Place
+from tests.approval.test_stages import of_end_user
 
 REQUESTS = "/approval/v1/requests"
 APPROVE = {"verdict": "approve"}
@@ -187,6 +188,13 @@ async def test_a_request_is_shown_with_its_version_its_history_and_who_may_decid
     )
 
 
+async def test_an_approver_is_not_shown_their_own_request(desk: Desk) -> None:
+    place = await desk.place()
+    official = await desk.holder(SECURITY_OFFICIAL, place.id)
+    request_id = await desk.submit(kind="create_provider_group", scope_id=place.id, applicant_id=official)
+    refused(await show(desk, request_id, official), "not_found")
+
+
 async def test_the_help_desk_and_auditors_look_at_every_request_of_their_community(desk: Desk) -> None:
     _, request_id, official = await pending(desk)
     await desk.decide(request_id, official, Verdict.DENY)
@@ -270,6 +278,28 @@ async def test_a_claim_is_taken_over_and_taken_back(desk: Desk) -> None:
     refused(await desk.http.put(url, headers=desk.token(new_person())), "not_an_approver")
 
 
+async def test_a_claim_ends_with_the_stage_it_was_made_in(desk: Desk) -> None:
+    _, request_id, administrator, official = await of_end_user(desk)
+    await desk.http.put(f"{REQUESTS}/{request_id}/claim", headers=desk.token(administrator))
+    assert (await show(desk, request_id, administrator)).json()["claimed_by_me"]
+    await desk.decide(request_id, administrator)
+    assert (await show(desk, request_id, official)).json()["claimed_until"] is None
+
+
+async def test_the_help_desk_claims_what_could_not_be_granted_and_retries_it_with_nothing_left_of_the_refusal(
+    desk: Desk,
+) -> None:
+    _, request_id, official = await pending(desk)
+    help_desk = await desk.holder(HELP_DESK, COMMUNITY.place_id)
+    await desk.decide(request_id, official)
+    await desk.refuse(request_id)
+    claimed = await desk.http.put(f"{REQUESTS}/{request_id}/claim", headers=desk.token(help_desk))
+    assert claimed.status_code == 200
+    await desk.decide(request_id, help_desk, Verdict.RETRY)
+    shown = (await show(desk, request_id, help_desk)).json()
+    assert (shown["state"], shown["refusal"]) == ("approved", None)
+
+
 async def test_a_stranger_and_an_unknown_request_get_the_same_answer(desk: Desk) -> None:
     _, request_id, official = await pending(desk)
     other_place = await desk.place()
@@ -329,6 +359,14 @@ async def test_a_decision_is_answered_and_repeated_under_its_key(desk: Desk) -> 
     told = refused(await decide(desk, request_id, official, if_match=etag), "already_decided")
     assert (told["decided_by"], told["state"]) == (SECURITY_OFFICIAL, "approved")
     assert told["decided_at"] == made["decided_at"]
+
+
+async def test_a_key_and_a_body_used_for_one_request_do_not_answer_for_another(desk: Desk) -> None:
+    place, request_id, official = await pending(desk)
+    other_id = await desk.submit(kind="create_provider_group", scope_id=place.id)
+    assert (await decide(desk, request_id, official, key="k-1")).status_code == 201
+    refused(await decide(desk, other_id, official, key="k-1"), "idempotency_key_reused")
+    assert (await desk.request(other_id)).state == "pending"
 
 
 async def test_the_version_that_was_read_must_be_told_and_be_the_present_one(desk: Desk) -> None:

@@ -18,6 +18,7 @@ from tests.approval.builders import (
     new_person,
 )
 from tests.approval.desk import Account, Desk
+from tests.approval.test_wishes import correct, hand_back
 
 
 async def test_a_new_holder_of_the_role_is_named_for_older_work_once_and_sees_it(desk: Desk) -> None:
@@ -35,6 +36,17 @@ async def test_a_new_holder_of_the_role_is_named_for_older_work_once_and_sees_it
     await desk.hear(desk.account(backup, "active"))
     await desk.hear(desk.assignment(backup, BACKUP, place.id), desk.assignment(official, SECURITY_OFFICIAL, place.id))
     assert await desk.named(request_id) == [[official], [backup]]
+
+
+async def test_who_comes_back_to_the_role_is_named_again_for_work_that_is_in_another_round(desk: Desk) -> None:
+    place = await desk.place()
+    official, backup = await desk.holder(SECURITY_OFFICIAL, place.id), await desk.holder(BACKUP, place.id)
+    request_id = await desk.submit(kind="create_provider_group", scope_id=place.id)
+    await desk.hear(desk.assignment(backup, BACKUP, place.id, status="ended"))
+    await hand_back(desk, request_id, official)
+    await correct(desk, request_id)
+    await desk.hear(desk.assignment(backup, BACKUP, place.id))
+    assert await desk.named(request_id) == [sorted([official, backup]), [official], [backup]]
 
 
 async def test_who_lost_the_role_loses_the_queue_at_once(desk: Desk) -> None:

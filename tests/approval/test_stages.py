@@ -1,28 +1,31 @@
 """How requests go from stage to stage: who decides which, and what the one hears who comes too late."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from services.approval import domain
+from services.approval import domain, usecases
 from services.approval.domain import Verdict
-from shared.contracts import approval, registration
+from shared.contracts import approval, directory, registration
 from shared.contracts.community import Stage
 from shared.errors import Refusal
 from shared.ids import AssignmentId, PersonId, PlaceId, RequestId, application_place, new_id
+from shared.testing.waiting import someone_waits_for_a_lock
 from tests.approval.builders import (
     ADMINISTRATOR,
     BACKUP,
     CHIEF,
     COMMUNITY,
     HELP_DESK,
+    NOON,
     PEERS,
     SECURITY_OFFICIAL,
     WARDEN,
     a_community,
     a_submission,
 )
-from tests.approval.desk import Desk, Place
+from tests.approval.desk import Desk, Place, an_order, record
 
 OWNERS = application_place(COMMUNITY.id, "CLAIM_STATUS")
 
@@ -114,6 +117,17 @@ async def test_what_opens_again_in_its_last_stage_keeps_what_led_up_to_that(desk
     assert (approved.round, [one.decided_by for one in approved.earlier]) == (2, [administrator])
 
 
+async def test_a_retry_says_who_approved_in_the_last_stage_and_who_led_up_to_it(desk: Desk) -> None:
+    _, request_id, administrator, official = await of_end_user(desk)
+    help_desk = await desk.holder(HELP_DESK, COMMUNITY.place_id)
+    await desk.decide(request_id, administrator)
+    await desk.decide(request_id, official)
+    await desk.refuse(request_id)
+    await desk.decide(request_id, help_desk, Verdict.RETRY)
+    again = (await desk.announced(approval.RequestApproved, request_id))[-1]
+    assert (again.decided_by, [one.decided_by for one in again.earlier]) == (official, [administrator])
+
+
 async def test_an_administrators_application_is_decided_by_an_official_alone(desk: Desk) -> None:
     place = await desk.place()
     official = await desk.holder(SECURITY_OFFICIAL, place.id)
@@ -144,11 +158,13 @@ async def test_an_application_is_not_opened_to_who_has_left_the_role_it_rests_on
     assert (await refusal_of(desk.decide(request_id, administrator))).code == "role_not_held"
 
 
-async def test_an_application_that_somebody_has_already_is_not_given_twice(desk: Desk) -> None:
+async def test_an_application_is_not_given_twice_to_who_has_it_and_again_to_who_had_it(desk: Desk) -> None:
     _, request_id, administrator, _ = await of_end_user(desk)
     row = await desk.request(request_id)
     await desk.entitle(row.applicant_id, row.resting_id, row.scope_id, "CLAIM_STATUS")
     assert (await refusal_of(desk.decide(request_id, administrator))).code == "already_held"
+    await desk.sql("UPDATE entitlement SET status = 'ended'")
+    assert (await desk.decide(request_id, administrator)).body["stage"] == 2
 
 
 # --- Who comes too late ---------------------------------------------------------------------------
@@ -162,6 +178,18 @@ async def test_the_loser_of_a_stage_that_is_not_the_last_learns_who_settled_it(d
     refusal = await refusal_of(desk.decide(request_id, second, version=version))
     assert (refusal.code, refusal.facts["decided_by"]) == ("already_decided", ADMINISTRATOR)
     assert refusal.facts["state"] == "pending"
+
+
+async def test_who_loses_the_race_for_a_stage_that_is_not_the_last_learns_who_settled_it_too(desk: Desk) -> None:
+    place, request_id, administrator, _ = await of_end_user(desk)
+    second = await desk.holder(ADMINISTRATOR, place.group_id, place.id)
+    async with desk.db.begin() as tx:
+        order = an_order(Verdict.APPROVE, 1)
+        await usecases.decide_request(tx, request_id, administrator, order, key=None, body_sha256=b"")
+        late = asyncio.create_task(desk.decide(request_id, second, version=1))
+        await someone_waits_for_a_lock(desk.db)
+    refusal = await refusal_of(late)
+    assert (refusal.code, refusal.facts["decided_by"]) == ("already_decided", ADMINISTRATOR)
 
 
 async def test_the_loser_learns_who_approved_also_what_the_directory_then_refused(desk: Desk) -> None:
@@ -197,6 +225,25 @@ async def test_who_decides_in_both_stages_and_read_the_first_is_told_to_read_aga
     await desk.decide(request_id, one, version=1)
     assert (await refusal_of(desk.decide(request_id, two, version=1))).code == "stale_version"
     await desk.decide(request_id, two, version=2)
+
+
+async def test_who_is_late_for_two_stages_learns_who_settled_the_latest(desk: Desk) -> None:
+    fallbacks = ((WARDEN,),)
+    await desk.publish(
+        a_community(
+            Stage(deciders=(PEERS,), fallbacks=fallbacks),
+            Stage(deciders=(PEERS, CHIEF), fallbacks=fallbacks),
+            Stage(deciders=(CHIEF,), fallbacks=fallbacks),
+        )
+    )
+    place = await desk.place()
+    it = a_submission("become_backup_security_official", scope_id=place.id, community_id="guild")
+    request_id = await desk.submit(it.model_copy(update={"kind": "enter"}))
+    peer, late = await desk.holder("PEER", place.id), await desk.holder("PEER", place.id)
+    chief = await desk.holder("CHIEF", place.id)
+    await desk.decide(request_id, peer)
+    await desk.decide(request_id, chief)
+    assert (await refusal_of(desk.decide(request_id, late))).facts["decided_by"] == "CHIEF"
 
 
 async def test_who_could_never_decide_learns_nothing_of_an_earlier_stage(desk: Desk) -> None:
@@ -242,6 +289,11 @@ async def test_documents_are_awaited_after_a_concern_was_cleared(desk: Desk) -> 
     (reminded,) = await desk.announced(approval.RequestReminded, request_id)
     assert (reminded.awaited, reminded.documents_awaited, reminded.number) == ("documents", ("irs_letter",), 1)
     assert reminded.expires_at == row.expires_at
+    for _ in range(4):
+        desk.wait(timedelta(days=7))
+        await desk.ring()
+    reminders = await desk.announced(approval.RequestReminded, request_id)
+    assert [it.number for it in reminders] == [1, 2, 3]
     await desk.document(request_id)
     assert (await desk.request(request_id)).state == "pending"
 
@@ -263,6 +315,29 @@ async def test_what_is_asked_in_an_organization_that_closes_is_closed_with_it(de
         assert await desk.timers(request_id) == {}
     states = [(await desk.request(it)).state for it in (elsewhere, approved)]
     assert states == ["pending", "approved"]  # The directory answers what was approved.
+
+
+async def test_what_rests_on_a_role_in_a_group_is_closed_with_the_group(desk: Desk) -> None:
+    place, request_id, *_ = await of_end_user(desk)
+    closed = directory.GroupClosed(
+        group_id=place.group_id, organization_id=place.id, community_id=COMMUNITY.id, closed_at=NOON
+    )
+    await desk.hear(record(closed, place.group_id, place.id))
+    assert (await desk.request(request_id)).state == "closed"
+
+
+async def test_what_is_approved_while_its_organization_closes_stays_approved(desk: Desk) -> None:
+    place = await desk.place()
+    official = await desk.holder(SECURITY_OFFICIAL, place.id)
+    request_id = await desk.submit(kind="create_provider_group", scope_id=place.id)
+    async with desk.db.begin() as tx:
+        order = an_order(Verdict.APPROVE, 1)
+        await usecases.decide_request(tx, request_id, official, order, key=None, body_sha256=b"")
+        closing = asyncio.create_task(desk.close_organization(place))
+        await someone_waits_for_a_lock(desk.db)
+    await closing
+    assert (await desk.request(request_id)).state == "approved"
+    assert "closed" not in await desk.said(request_id)
 
 
 async def test_what_is_asked_after_the_organization_has_closed_is_closed_at_once(desk: Desk) -> None:

@@ -364,6 +364,16 @@ async def test_seats_are_counted_in_the_place_alone(desk: Desk) -> None:
     assert (await refusal_of(desk.decide(other_id, official))).code == "cardinality_reached"
 
 
+async def test_a_seat_whose_holder_has_left_is_free(desk: Desk) -> None:
+    place = await desk.place()
+    official = await desk.holder(SECURITY_OFFICIAL, place.id)
+    *_, one = [await desk.holder(ADMINISTRATOR, place.group_id, place.id) for _ in range(5)]
+    request_id = await desk.submit(kind="administer_group", scope_id=place.id, place_id=place.group_id)
+    assert (await refusal_of(desk.decide(request_id, official))).code == "cardinality_reached"
+    await desk.hear(desk.assignment(one, ADMINISTRATOR, place.group_id, place.id, status="ended"))
+    assert (await desk.decide(request_id, official)).body["state"] == "approved"
+
+
 async def guild(desk: Desk, *stages: Stage) -> tuple[RequestId, Place]:
     """Return a request in a community of these stages."""
     await desk.publish(a_community(*stages))
@@ -383,7 +393,7 @@ async def test_a_quorum_is_reached_by_different_people(desk: Desk) -> None:
     settled = await desk.decide(request_id, two, version=1)  # Reads the same version still.
     assert settled.body["state"] == "approved"
     (event,) = await desk.announced(approval.RequestApproved, request_id)
-    assert event.decided_by == two
+    assert (event.decided_by, [vote.decided_by for vote in event.earlier]) == (two, [one])
 
 
 async def test_two_votes_at_the_same_moment_both_count(desk: Desk) -> None:
@@ -615,6 +625,20 @@ async def test_an_answer_that_comes_late_opens_the_stage_again_if_its_approver_h
     assert (row.state, row.refusal, row.round) == ("pending", None, 2)
     assert set(await desk.open_queues(request_id)) == {SECURITY_OFFICIAL, BACKUP}  # The help desk had no part in it.
     assert not (await desk.announced(approval.RequestAwaitingDecision, request_id))[-1].community_address
+
+
+async def test_a_late_answer_that_opens_an_earlier_stage_again_takes_it_from_everybody_elses_queue(desk: Desk) -> None:
+    request_id, place = await guild(
+        desk, Stage(deciders=(PEERS,), fallbacks=((WARDEN,),)), Stage(deciders=(CHIEF,), fallbacks=((WARDEN,),))
+    )
+    peer, chief = await desk.holder("PEER", place.id), await desk.holder("CHIEF", place.id)
+    warden = await desk.holder("WARDEN", community_place("guild"))
+    await desk.decide(request_id, peer)
+    await desk.decide(request_id, chief)
+    await _unanswered(desk)
+    assert await desk.queue(warden) == [request_id]
+    await desk.refuse(request_id, "approver_lost_authority", stage=1)
+    assert [await desk.queue(who) for who in (peer, chief, warden)] == [[request_id], [], []]
 
 
 async def test_a_help_desk_that_decides_a_stage_can_approve_it_again_once_it_is_open_again(desk: Desk) -> None:

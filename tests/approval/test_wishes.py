@@ -96,6 +96,7 @@ async def test_a_corrected_request_comes_back_to_the_same_stage_in_the_next_roun
 
 async def test_the_approvers_clock_stands_still_while_it_is_the_applicants_turn(desk: Desk) -> None:
     _, request_id, official = await pending(desk)
+    since_at = (await desk.request(request_id)).since_at
     desk.wait(DAY)
     before = await desk.timers(request_id)
     await hand_back(desk, request_id, official)
@@ -109,6 +110,7 @@ async def test_the_approvers_clock_stands_still_while_it_is_the_applicants_turn(
         assert abs(after[kind] - due_at - 13 * DAY) < timedelta(seconds=5)
     row = await desk.request(request_id)
     assert row.expires_at == after["expire"]
+    assert abs(row.since_at - since_at - 13 * DAY) < timedelta(seconds=5)
 
 
 async def test_what_its_applicant_does_not_correct_in_time_expires(desk: Desk) -> None:
@@ -209,6 +211,8 @@ async def test_a_wish_to_withdraw_that_comes_after_the_decision_is_refused_and_s
     await desk.grant(request_id)
     await withdraw(desk, request_id)
     assert (await desk.request(request_id)).state == "granted"
+    told = await desk.announced(approval.RequestWithdrawalRefused, request_id)
+    assert [it.why for it in told] == ["already_decided", "already_decided"]
 
 
 async def test_what_has_ended_otherwise_is_not_withdrawn_as_well(desk: Desk) -> None:
