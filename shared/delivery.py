@@ -12,7 +12,7 @@ import hashlib
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -61,8 +61,7 @@ class Change(Generic[S]):
     now: S | None
 
 
-@dataclass(frozen=True)
-class _Item:
+class _Item(NamedTuple):
     """One record as far as it could be read."""
 
     record: KafkaRecord

@@ -182,13 +182,13 @@ def _envelope(headers: Mapping[str, str], traceparent: str) -> Envelope:
         type=headers["ce_type"],
         subject=headers["ce_subject"],
         time=_moment(headers["ce_time"]),
-        scope_id=_uuid("partitionkey", headers["ce_partitionkey"]),
-        correlation_id=_optional_uuid(headers, "correlationid"),
-        causation_id=_optional_uuid(headers, "causationid"),
+        scope_id=_uuid(headers, "ce_partitionkey"),
+        correlation_id=_optional_uuid(headers, "ce_correlationid"),
+        causation_id=_optional_uuid(headers, "ce_causationid"),
         traceparent=traceparent,
-        sequence=_optional_count(headers, "sequence"),
-        entity_version=_optional_count(headers, "entityversion"),
-        as_of_sequence=_optional_count(headers, "asofsequence"),
+        sequence=_optional_count(headers, "ce_sequence"),
+        entity_version=_optional_count(headers, "ce_entityversion"),
+        as_of_sequence=_optional_count(headers, "ce_asofsequence"),
     )
 
 
@@ -202,22 +202,21 @@ def _moment(text: str) -> datetime:
     return time
 
 
-def _uuid(name: str, text: str) -> UUID:
+def _uuid(headers: Mapping[str, str], name: str) -> UUID:
     try:
-        return UUID(text)
+        return UUID(headers[name])
     except ValueError as error:
-        raise BadRecordError(f"attribute {name} must be a UUID") from error
+        raise BadRecordError(f"attribute {name[3:]} must be a UUID") from error
 
 
 def _optional_uuid(headers: Mapping[str, str], name: str) -> UUID | None:
-    text = headers.get(f"ce_{name}")
-    return _uuid(name, text) if text else None
+    return _uuid(headers, name) if headers.get(name) else None
 
 
 def _optional_count(headers: Mapping[str, str], name: str) -> int | None:
-    text = headers.get(f"ce_{name}")
+    text = headers.get(name)
     if text is None:
         return None
     if not _COUNT.match(text) or (count := int(text)) > _MAXIMUM_COUNT:
-        raise BadRecordError(f"attribute {name} must be digits, and at most {_MAXIMUM_COUNT}")
+        raise BadRecordError(f"attribute {name[3:]} must be digits, and at most {_MAXIMUM_COUNT}")
     return count

@@ -12,10 +12,10 @@ import asyncio
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -39,6 +39,7 @@ _REST_SECONDS = (0.1, 2.0)
 _STEADY_SECONDS = 10.0
 
 Row = Mapping[str, Any]
+T = TypeVar("T")
 
 
 class LogCutError(Exception):
@@ -130,26 +131,31 @@ class Relay:
                 connection, consumer, counts, look_back=CUT_LOOKED_FOR_RECORDS
             )
             compared_at, looked_at = time.monotonic(), float("-inf")
+            ahead: Sequence[Row] = []
             while True:
                 self._wake.clear()
                 if time.monotonic() - compared_at > COMPARE_SECONDS:
                     lost_ids |= await self._resend_what_the_log_lost(connection, consumer, counts, look_back=0)
                     compared_at, looked_at = time.monotonic(), float("-inf")
-                # What has its numbers goes before all that has none: a former leader left it, or it is to be
-                # sent again.
-                rows: Sequence[Row] = []
+                rows, ahead = ahead, []
                 if time.monotonic() - looked_at > POLL_SECONDS:
-                    rows = await _numbered(connection)
+                    # What has its numbers goes before all that has none: a former leader left it, it is to be sent
+                    # again, or it was numbered ahead.
+                    most = BATCH + len(rows)
+                    rows = await _numbered(connection, most)
                     if not rows and lost_ids:
                         # What was lost has filled its place in the log, in whatever order: who had read some of it
                         # goes on amid of that. Sent once more, all of it lies where everybody is still to read.
                         rows, lost_ids = await _unsent_again(connection, lost_ids), set()
-                    if not rows:
+                    elif len(rows) < most:
                         looked_at = time.monotonic()
                 if not rows:
                     rows, order = await _number(connection, order)
                 if rows:
-                    await _unless(lost, self._send(connection, producer, counts, rows))
+                    # While Kafka takes these, PostgreSQL numbers the next; not while something waits for its turn.
+                    is_all = not lost_ids and time.monotonic() - looked_at <= POLL_SECONDS
+                    numbering = partial(_number, connection, order) if is_all else partial(_nothing, order)
+                    ahead, order = await _unless(lost, self._send(connection, producer, counts, rows, numbering))
                 else:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(POLL_SECONDS):
@@ -161,9 +167,17 @@ class Relay:
                     await consumer.stop()
 
     async def _send(
-        self, connection: Any, producer: AIOKafkaProducer, counts: Mapping[str, int], rows: Sequence[Row]
-    ) -> None:
-        """Send rows: scopes beside each other, each scope's rows one after the other."""
+        self,
+        connection: Any,
+        producer: AIOKafkaProducer,
+        counts: Mapping[str, int],
+        rows: Sequence[Row],
+        beside: Callable[[], Awaitable[T]],
+    ) -> T:
+        """Send rows: scopes beside each other, each scope's rows one after the other.
+
+        Returns what comes of the work that is done `beside`, on the same connection before the receipts are written.
+        """
         scopes: dict[UUID, list[Row]] = defaultdict(list)
         for row in rows:
             scopes[row["scope_id"]].append(row)
@@ -192,10 +206,13 @@ class Relay:
                     trouble.append(LogCutError(row["topic"]))
 
         watching = asyncio.create_task(_watch(receipts), name="silence")
+        sending = [asyncio.create_task(send_scope(mine)) for mine in scopes.values()]
         try:
-            await asyncio.gather(*(send_scope(mine) for mine in scopes.values()))
+            done = await beside()
+            await asyncio.gather(*sending)
         finally:
-            watching.cancel()
+            for task in (watching, *sending):
+                task.cancel()
         await connection.execute(
             """
             UPDATE outbox SET sent_at = now(), sent_partition = r.partition, sent_offset = r.offset_
@@ -208,6 +225,7 @@ class Relay:
         )
         if trouble:
             raise trouble[0]
+        return done
 
     def _is_in_order(self, topic: str, partition: int, offset: int) -> bool:
         highest = self._highest.get((topic, partition), -1)
@@ -274,7 +292,7 @@ async def _watch(receipts: Sequence[Any]) -> None:
             log.warning("the broker does not answer")
 
 
-async def _unless(lost: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+async def _unless(lost: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
     """Do the work, and stop at once when the lock is lost: another leads by now.
 
     When we are told to end, what is on its way is finished, so that nothing is sent again needlessly.
@@ -292,7 +310,7 @@ async def _unless(lost: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
             working.cancel()
     if not working.done():
         raise ConnectionError("the relay has lost its lock")
-    await working
+    return await working
 
 
 async def _abandon(producer: AIOKafkaProducer) -> None:
@@ -311,11 +329,11 @@ async def _abandon(producer: AIOKafkaProducer) -> None:
             await producer.client.close()
 
 
-async def _numbered(connection: Any) -> list[Row]:
+async def _numbered(connection: Any, most: int) -> list[Row]:
     """Return what has its numbers but no receipt, in the order of the numbers."""
     rows: list[Row] = await connection.fetch(
         "SELECT * FROM outbox WHERE sent_at IS NULL AND sending_order IS NOT NULL ORDER BY sending_order LIMIT $1",
-        BATCH,
+        most,
     )
     return rows
 
@@ -325,7 +343,12 @@ async def _unsent_again(connection: Any, ids: Collection[UUID]) -> list[Row]:
     await connection.execute(
         "UPDATE outbox SET sent_at = NULL, sent_partition = NULL, sent_offset = NULL WHERE id = ANY($1)", list(ids)
     )
-    return await _numbered(connection)
+    return await _numbered(connection, BATCH)
+
+
+async def _nothing(order: int) -> tuple[list[Row], int]:
+    """Number nothing."""
+    return [], order
 
 
 async def _number(connection: Any, order: int) -> tuple[list[Row], int]:

@@ -123,7 +123,7 @@ class World:
         connection = await self._connection(service)
         while await connection.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL)"):
             order = await connection.fetchval("SELECT coalesce(max(sending_order), 0) FROM outbox")
-            for row in await relay._numbered(connection) or (await relay._number(connection, order))[0]:
+            for row in await relay._numbered(connection, relay.BATCH) or (await relay._number(connection, order))[0]:
                 self._send(Record(row["topic"], envelope.headers_of(row), row["body"].encode()), row["scope_id"])
                 if row["id"] not in self._seen:
                     self._seen.add(row["id"])

@@ -357,6 +357,25 @@ async def test_what_the_log_has_lost_is_sent_again(stack: Stack, database: Datab
     assert said(records[-1]) == (4, 4), "and nothing is sent a third time"
 
 
+async def test_a_log_that_is_cut_under_a_leading_relay_is_noticed_with_the_next_receipt(
+    stack: Stack, database: Database, log: Tail
+) -> None:
+    scope = new_id()
+    async with relaying(stack, database) as one:
+        await say(database, scope, 1, 2)
+        await all_is_sent(database)
+        async with database.begin() as tx:
+            # The log grows again where something of ours stood: the next receipt names a place that is taken.
+            await tx.execute(update(table).where(table.c.sequence == 2).values(sent_offset=table.c.sent_offset + 1))
+            (row,) = await tx.rows(select(table).where(table.c.sequence == 2))
+        one._highest[row.topic, row.sent_partition] = row.sent_offset
+        await say(database, scope, 3)
+        records = in_order(await log.records(scope, expected_count=7))
+        await all_is_sent(database)
+
+    assert [said(record)[0] for record in records] == [1, 2, 3, 2, 3, 2, 3]
+
+
 async def test_what_was_lost_comes_once_more_behind_the_place_that_it_has_filled(
     stack: Stack, database: Database, log: Tail
 ) -> None:
@@ -420,6 +439,32 @@ async def test_nothing_later_of_a_scope_leaves_before_what_could_not_be_sent(
         await all_is_sent(database)
 
     assert [said(record) for record in records] == [(1, 1), (2, 2)]
+
+
+async def test_what_is_numbered_while_others_are_sent_does_not_overtake_what_could_not_be_sent(
+    stack: Stack, database: Database, log: Tail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "BATCH", 2)
+    scope = new_id()
+    await say(database, scope, *range(1, 8))
+    nth = select(table.c.id).where(table.c.scope_id == scope).order_by(table.c.position).limit(1)
+    third = nth.offset(2).scalar_subquery()
+    async with database.begin() as tx:
+        good = await tx.value(select(table.c.body).where(table.c.id == third))
+        await tx.execute(update(table).where(table.c.id == third).values(body='{"x": "' + "x" * 300_000 + '"}'))
+
+    async def more_are_numbered_than_were_to_be_sent() -> bool:
+        async with database.begin() as tx:
+            return bool(await tx.value(select(func.count()).where(table.c.sequence.is_not(None))) > 4)
+
+    async with relaying(stack, database):
+        await until(more_are_numbered_than_were_to_be_sent)
+        assert len(await log.records(scope, expected_count=2)) == 2
+        async with database.begin() as tx:
+            await tx.execute(update(table).where(table.c.id == third).values(body=good))
+        records = in_order(await log.records(scope, expected_count=7))
+
+    assert [said(record) for record in records] == [(n, n) for n in range(1, 8)]
 
 
 async def test_a_broker_that_cannot_be_reached_is_waited_for(stack: Stack, database: Database, log: Tail) -> None:
