@@ -154,6 +154,7 @@ async def test_an_item_says_who_wants_which_role_where(desk: Desk) -> None:
 async def test_a_request_is_shown_with_its_version_its_history_and_who_may_decide(desk: Desk) -> None:
     place = await desk.place()
     help_desk = await desk.holder(HELP_DESK, COMMUNITY.place_id)
+    await desk.holder(HELP_DESK, COMMUNITY.place_id, account="disabled")  # They decide nothing.
     it = a_submission("register_organization")
     await desk.submit(it)
     await desk.document(it.request_id)
@@ -236,6 +237,18 @@ async def test_the_same_organization_asked_for_twice_is_marked(desk: Desk) -> No
     await desk.decide(request_id, help_desk, Verdict.DENY)
     (item,) = (await desk.http.get(REQUESTS, headers=desk.token(help_desk))).json()["items"]
     assert item["is_duplicate"] is False
+
+
+async def test_an_organization_that_is_there_already_is_marked_as_long_as_it_is(desk: Desk) -> None:
+    help_desk, place = await desk.holder(HELP_DESK, COMMUNITY.place_id), await desk.place()
+    it = an_organization()
+    assert it.organization is not None
+    same = it.organization.model_copy(update={"duplicate_key": str(place.id)})
+    await desk.document(await desk.submit(it.model_copy(update={"organization": same})))
+    for status, is_marked in (("active", True), ("suspended", True), ("closed", False)):
+        await desk.hear(desk.organization(place, status=status))
+        (item,) = (await desk.http.get(REQUESTS, headers=desk.token(help_desk))).json()["items"]
+        assert item["is_duplicate"] is is_marked
 
 
 # --- Claims -----------------------------------------------------------------------------------------
