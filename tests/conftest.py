@@ -1,4 +1,4 @@
-"""What all tests stand on: one embedded stack for the session, a fresh database for each test."""
+"""What all tests stand on: one embedded stack for the session, an empty database for each test."""
 
 import asyncio
 import gc
@@ -14,6 +14,7 @@ from hypothesis import settings
 from shared import telemetry, topics
 from shared.database import Database
 from shared.kafka import Kafka
+from shared.platform.postgres import Postgres
 from shared.platform.stack import Stack
 from shared.testing.databases import Databases
 from shared.testing.product import Product
@@ -26,26 +27,45 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder in memory: copying a templat
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    """PostgreSQL, Kafka with its topics, and mail, shared by every test that does not break them."""
+def ground() -> Iterator[Stack]:
+    """The stack that all tests share that do not break it. Each part is started when the first test asks for it."""
     fast = _MEMORY if os.access(_MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="iacs tests ", dir=fast) as folder, _stack(Path(folder)) as running:
-        asyncio.run(topics.apply(Kafka(running.kafka.servers), partition_count=PARTITION_COUNT))
-        yield running
+    with tempfile.TemporaryDirectory(prefix="iacs tests ", dir=fast) as folder:
+        Path(folder).chmod(0o711)  # PostgreSQL, lent to another user when root starts it, walks through here.
+        stack = _stack(Path(folder))
+        try:
+            yield stack
+        finally:
+            stack.stop()
 
 
 def _stack(folder: Path) -> Stack:
     if os.environ.get("STACK") != "containers":
-        return Stack(folder, faults=True, durable=False)
+        return Stack(folder, durable=False)
     from tests.in_containers import ContainerStack
 
     return ContainerStack(folder)
 
 
 @pytest.fixture(scope="session")
-async def databases(stack: Stack) -> AsyncIterator[Databases]:
+def postgres(ground: Stack) -> Postgres:
+    """PostgreSQL."""
+    ground.postgres.start()
+    return ground.postgres
+
+
+@pytest.fixture(scope="session")
+def stack(ground: Stack, postgres: Postgres) -> Stack:
+    """PostgreSQL, and Kafka with its topics."""
+    ground.kafka.start()
+    asyncio.run(topics.apply(Kafka(ground.kafka.servers), partition_count=PARTITION_COUNT))
+    return ground
+
+
+@pytest.fixture(scope="session")
+async def databases(postgres: Postgres) -> AsyncIterator[Databases]:
     """Where databases come from."""
-    found = Databases(stack.postgres)
+    found = Databases(postgres)
     yield found
     await found.close()
 

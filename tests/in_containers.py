@@ -1,7 +1,4 @@
-"""The stack that most tests share, in containers of the images of docker-compose.yml: `make test STACK=containers`.
-
-Mail stays ours: tests make it misbehave.
-"""
+"""The stack that most tests share, in containers of the images of docker-compose.yml: `make test STACK=containers`."""
 
 import os
 import time
@@ -112,6 +109,6 @@ class ContainerStack(Stack):
     """As `Stack`, but for where PostgreSQL and Kafka run."""
 
     def __init__(self, data: Path) -> None:
-        super().__init__(data, faults=True, durable=False)
+        super().__init__(data, durable=False)
         self.postgres = Postgres(self.data, self.ports, durable=False)
         self.kafka = Kafka(self.data, self.ports)
