@@ -31,6 +31,9 @@ OPTIONS = {
     "resultTypes": ["violations"],
     "iframes": False,  # A mail in its frame is tried by itself: no script enters the frame.
 }
+LAYOUTS = (1280, 320)
+"""A width of each layout. Between them no rule of ours or of the design system shows or hides anything for a phone."""
+PHONE = 375
 AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
 
 OpenPage = Callable[..., Awaitable[Page]]
@@ -146,6 +149,11 @@ def axe() -> Axe:
             found = await page.evaluate("options => axe.run(document, options)", options)
             violations = [(one["id"], [node["target"] for node in one["nodes"]]) for one in found["violations"]]
             assert not violations, f"{width}: {json.dumps(violations, indent=1)}"
-            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{width}: too wide"
+            assert await fits(page), f"{width}: too wide"
 
     return check
+
+
+async def fits(page: Page) -> bool:
+    """Tell whether a page can be read without scrolling sideways."""
+    return bool(await page.evaluate("document.documentElement.scrollWidth <= innerWidth"))

@@ -3,23 +3,28 @@
 import pytest
 from playwright.async_api import expect
 
-from tests.ui.conftest import Axe, OpenPage
+from tests.ui.conftest import LAYOUTS, PHONE, Axe, OpenPage, fits
 from tests.ui.mails import ADDRESS
 from tests.ui.pages import STATES, TOKEN_PATH
 
-WIDTHS = (1280, 375, 320)
-LONG_REFERENCES = {"registration": 1280, "approval": 375, "directory": 320}
-"""The width in which axe reads each. Colours take it seconds there, and are read in the shortest reference alone."""
+LONG_REFERENCES = {"registration": 1280, "approval": 320, "directory": 320}
+"""The width in which axe reads each. Colours take it seconds there, and are read once, in the shortest reference."""
 PARTS = "[...new Set([...document.querySelectorAll('body *')].map((it) => `${it.tagName}.${it.className}`))].sort()"
 
 
 @pytest.mark.parametrize("state", STATES)
 async def test_axe_finds_nothing_and_nothing_scrolls_sideways(open_page: OpenPage, axe: Axe, state: str) -> None:
-    await axe(await open_page(f"/states/{state}"), *WIDTHS)
+    page = await open_page(f"/states/{state}")
+    await axe(page, *LAYOUTS)
+    await page.set_viewport_size({"width": PHONE, "height": 900})
+    assert await fits(page)
 
 
 async def test_axe_finds_nothing_in_the_shortest_reference(open_page: OpenPage, axe: Axe) -> None:
-    await axe(await open_page("/notification/docs"), *WIDTHS)
+    page = await open_page("/notification/docs")
+    wide, narrow = LAYOUTS
+    await axe(page, wide)
+    await axe(page, narrow, has_new_colors=False)
 
 
 @pytest.mark.parametrize("service", LONG_REFERENCES)
@@ -31,9 +36,9 @@ async def test_axe_finds_nothing_in_a_longer_reference_made_of_the_same_parts(
     page = await open_page(f"/{service}/docs")
     assert await page.evaluate(PARTS) == parts
     await axe(page, LONG_REFERENCES[service], has_new_colors=False)
-    for width in WIDTHS:
+    for width in (*LAYOUTS, PHONE):
         await page.set_viewport_size({"width": width, "height": 900})
-        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert await fits(page)
 
 
 @pytest.mark.parametrize("path", ["/errors", *(f"/errors/{code}" for code in ("already_decided", "field_invalid"))])
@@ -50,17 +55,17 @@ async def test_a_link_of_the_contents_leads_to_its_operation(open_page: OpenPage
 
 @pytest.mark.parametrize("query", ["", f"?to={ADDRESS}", "?to=nobody@mail.example"])
 async def test_axe_finds_nothing_in_the_inbox(open_page: OpenPage, axe: Axe, query: str) -> None:
-    await axe(await open_page(f"/mail{query}"), *WIDTHS)
+    await axe(await open_page(f"/mail{query}"), *LAYOUTS)
 
 
 async def test_axe_finds_nothing_in_a_mail_of_the_inbox_in_either_form(open_page: OpenPage, axe: Axe) -> None:
     page = await open_page("/mail")
     await page.get_by_role("link", name="Your decision is needed").first.click()
     await expect(page.locator("pre")).to_contain_text("Hello Rosa Delgado,")
-    await axe(page, *WIDTHS)
+    await axe(page, *LAYOUTS)
     await page.get_by_role("link", name="Show as its reader sees it").click()
     await expect(page.frame_locator("iframe").get_by_role("heading", level=1)).to_be_visible()
-    await axe(page, *WIDTHS)
+    await axe(page, *LAYOUTS)
 
 
 async def test_the_styles_and_the_font_arrive(open_page: OpenPage) -> None:
