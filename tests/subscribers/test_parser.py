@@ -1,13 +1,17 @@
 """AsyncAPI's own parser takes the document, merges it as we do, and is no judge that takes everything."""
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+import platformdirs
 import pytest
 
 from services import contracts
@@ -21,12 +25,24 @@ NODE = Path(__file__).parent / "node"
 
 
 @pytest.fixture(scope="session")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
-    """The parser, fetched as its lock file says. CI must have it; elsewhere its absence skips, aloud."""
+def modules() -> Path:
+    """The parser and all it stands on, fetched once as the lock file says. CI must have it; elsewhere it is skipped."""
     if not (shutil.which("node") and shutil.which("npm")):
         _absent("there is no Node.js")
-    folder = tmp_path_factory.mktemp("node")
-    for file in NODE.iterdir():
+    lock = (NODE / "package-lock.json").read_bytes()
+    cache = platformdirs.user_cache_path("iacs")
+    fetched = cache / f"asyncapi-parser-{hashlib.sha256(lock).hexdigest()[:16]}"
+    if not fetched.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            _fetch(Path(folder))
+            with suppress(OSError):  # Another run was faster, with the same.
+                Path(folder, "node_modules").rename(fetched)
+    return fetched
+
+
+def _fetch(folder: Path) -> None:
+    for file in NODE.glob("package*.json"):
         shutil.copy(file, folder)
     install = ["npm", "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     try:
@@ -35,14 +51,21 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
                 install, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
             )
             if done.returncode == 0:
-                break
+                return
     except subprocess.TimeoutExpired:
         _absent("npm did not come to an end")
-    if done.returncode != 0:
-        _absent(f"npm could not fetch it: {done.stderr[-300:]}")
+    _absent(f"npm could not fetch it: {done.stderr[-300:]}")
 
+
+@pytest.fixture(scope="session")
+def judge(modules: Path) -> Iterator[Judge]:
+    """The parser, asked document by document."""
     with subprocess.Popen(
-        ["node", "judge.cjs"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ["node", NODE / "judge.cjs"],
+        env={**os.environ, "NODE_PATH": str(modules)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as parser:
         assert parser.stdin is not None
         assert parser.stdout is not None
