@@ -499,6 +499,8 @@ async def test_a_broker_that_falls_silent_under_a_send_is_told_of_once_and_until
         return REGISTRY.get_sample_value("iacs_broker_reachable") == 1
 
     monkeypatch.setattr(relay, "COMPARE_SECONDS", 3600.0)  # To ask for the log's end is to give up some time.
+    port = stack.kafka.port
+    assert port is not None
     scope = new_id()
     async with relaying(stack, database) as one:
         await say(database, scope, 1)
@@ -511,13 +513,13 @@ async def test_a_broker_that_falls_silent_under_a_send_is_told_of_once_and_until
             await say(database, scope, 2)
             await until_true(lambda: not is_reachable())
             assert one.is_leader, "the send still waits"
-            assert stack.kafka.port is not None
-            assert not await asyncio.to_thread(kafka.is_ready, stack.kafka.port)  # The silence goes on meanwhile.
+            assert not await asyncio.to_thread(kafka.is_ready, port)  # The silence goes on meanwhile.
         finally:
             stack.kafka.resume()
         records = await log.records(scope, expected_count=2)
         await until_true(is_reachable)
         assert one.is_leader
+    await until_true(lambda: kafka.is_ready(port))  # Given up for its silence, it is let in again a moment later.
 
     assert [said(record) for record in in_order(records)] == [(1, 1), (2, 2)]
     told = [line for line in caplog.records if "the broker does not answer" in line.getMessage()]
