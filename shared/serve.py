@@ -1,19 +1,27 @@
 """One process of a service: what all four are built from, and how it runs until it is told to stop."""
 
 import asyncio
+import faulthandler
 import gc
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
+from shared import telemetry
 from shared.settings import Settings
 from shared.worker import Worker
 
 KEEP_ALIVE_SECONDS = 75
 """For so long an idle connection of a caller is kept. The gateway gives its own up before (deploy/Caddyfile)."""
+STANDSTILL_SECONDS = 60.0
+"""A process that has stood still for so long ends itself: whoever keeps it starts it anew, and nothing is lost."""
+BEAT_SECONDS = 5.0
+
+log = telemetry.logger(__name__)
 
 
 def run(app: FastAPI, worker: Worker | None, settings: Settings) -> None:
@@ -49,6 +57,7 @@ async def _serve(app: FastAPI, worker: Worker | None, settings: Settings) -> Non
             timeout_graceful_shutdown=5,
         )
     )
+    beating = asyncio.create_task(_beat(worker), name="beat")
     serving = asyncio.create_task(server.serve(), name="api")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     working = [asyncio.create_task(worker.run(), name="worker")] if worker else []
@@ -59,8 +68,41 @@ async def _serve(app: FastAPI, worker: Worker | None, settings: Settings) -> Non
     await asyncio.gather(*working, stopping, return_exceptions=True)
     server.should_exit = True
     await serving
+    beating.cancel()
+    with suppress(asyncio.CancelledError):
+        await beating
     for task in done:
         task.result()
+
+
+async def _beat(worker: Worker | None) -> None:
+    """Put the end of this process off, again and again, for as long as it moves.
+
+    The end is a thread's that needs neither this loop nor the interpreter's lock. It writes to stderr where every
+    thread stands, and exits with status 1.
+    """
+    moved = True
+    try:
+        while True:
+            if worker is None or worker.is_alive:
+                moved = True
+                faulthandler.dump_traceback_later(STANDSTILL_SECONDS, exit=True)
+            elif moved:
+                moved = False
+                log.error("the worker stands still", tasks=[_place_of(task) for task in asyncio.all_tasks()])
+            await asyncio.sleep(BEAT_SECONDS)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _place_of(task: asyncio.Task[object]) -> str:
+    """Return a task's name and the line of each coroutine in which it waits, the outermost first."""
+    lines: list[str] = []
+    awaited: Any = task.get_coro()
+    while (frame := getattr(awaited, "cr_frame", None)) is not None:
+        lines.append(f"{frame.f_code.co_qualname}:{frame.f_lineno}")
+        awaited = getattr(awaited, "cr_await", None)
+    return " > ".join([task.get_name(), *lines])
 
 
 class _Server(uvicorn.Server):
