@@ -241,7 +241,7 @@ async def _deciders(tx: Transaction, row: Any, community: Community) -> list[May
             why=queue.why,
             approver_count=queue.approver_count,
         )
-        for queue in await store.count_approvers(tx, row.id)
+        for queue in await store.count_approvers(tx, row.id, row.applicant_id)
     ]
 
 

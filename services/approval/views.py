@@ -69,7 +69,7 @@ class StepView(web.View):
 
 
 class MayDecideView(web.View):
-    """A role that may decide, where, and how many people hold it now."""
+    """A role that may decide, where, and how many people hold it now who may decide on this request."""
 
     role: str = Field(examples=["USER_GROUP_ADMINISTRATOR"])
     role_name: str = Field(examples=["User Group Administrator"])

@@ -175,6 +175,12 @@ async def test_a_request_is_shown_with_its_version_its_history_and_who_may_decid
     assert document["href"] == f"/registration/v1/requests/{it.request_id}/documents/{document['id']}"
 
     official = await desk.holder(SECURITY_OFFICIAL, place.id)
+    backup = await desk.holder(BACKUP, place.id)
+    own = await desk.submit(kind="create_provider_group", scope_id=place.id, applicant_id=backup)
+    may_decide = (await show(desk, own, official)).json()["may_decide"]
+    counts = {queue["role"]: queue["approver_count"] for queue in may_decide}
+    assert counts == {SECURITY_OFFICIAL: 1, BACKUP: 0}, "nobody decides on their own"
+
     request_id = await desk.submit(kind="create_provider_group", scope_id=place.id)
     await desk.decide(request_id, official)
     await desk.refuse(request_id, "cardinality_reached")

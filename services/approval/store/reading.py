@@ -200,8 +200,8 @@ async def list_documents(tx: Transaction, request_id: RequestId) -> Sequence[Any
     return await tx.rows(select(document).where(document.c.request_id == request_id).order_by(document.c.id))
 
 
-async def count_approvers(tx: Transaction, request_id: RequestId) -> Sequence[Any]:
-    """Return the open queues of a request with how many may decide in each."""
+async def count_approvers(tx: Transaction, request_id: RequestId, applicant_id: PersonId) -> Sequence[Any]:
+    """Return the open queues of a request with how many may decide in each: nobody decides on their own."""
     eligible = (
         select(func.count())
         .select_from(assignment.join(account, account.c.person_id == assignment.c.person_id))
@@ -209,6 +209,7 @@ async def count_approvers(tx: Transaction, request_id: RequestId) -> Sequence[An
             assignment.c.place_id == queue.c.place_id,
             assignment.c.role == queue.c.role,
             assignment.c.status == "active",
+            assignment.c.person_id != applicant_id,
             _acting,
         )
         .scalar_subquery()
