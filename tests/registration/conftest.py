@@ -23,13 +23,13 @@ from tests.registration.desk import ORIGIN, Desk, key_text
 COMMUNITIES = Path(__file__).parents[2] / "shared" / "communities"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def provider_supplier() -> Community:
     """The community that the product ships."""
     return Community.model_validate(tomllib.loads((COMMUNITIES / "provider-supplier.toml").read_text()))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def contractors() -> Community:
     """The other community that the product ships, as it will be once it is open: by invitation only."""
     closed = Community.model_validate(tomllib.loads((COMMUNITIES / "fi-carrier-mac.toml").read_text()))
