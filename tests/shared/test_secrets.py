@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from joserfc import jwt
+from joserfc import jwe, jwt
 from joserfc.jwk import ECKey, OctKey
 
 from shared import secrets
@@ -124,6 +124,13 @@ def test_a_seal_whose_header_says_what_cannot_be_is_not_opened(changed: dict[str
 
     with pytest.raises(UnreadableError):
         secrets.unseal(owner, f"{spoilt}.{rest}")
+
+
+def test_what_was_sealed_in_a_way_that_is_not_ours_is_not_opened() -> None:
+    owner = a_sealing_key()
+    for header in ({"alg": "ECDH-ES+A128KW", "enc": "A256GCM"}, {"alg": "ECDH-ES", "enc": "A128CBC-HS256"}):
+        with pytest.raises(UnreadableError):
+            secrets.unseal(owner, jwe.encrypt_compact(header, "token", ECKey.import_key(public(owner))))
 
 
 def test_an_own_token_names_its_subject_for_its_purpose_alone() -> None:

@@ -2,12 +2,15 @@
 
 import json
 from base64 import urlsafe_b64encode
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from shared import settings
+from shared.kafka import Kafka
 from shared.settings import Jwk, Keys, Settings, SettingsError
 
 KEY = urlsafe_b64encode(bytes(range(32))).decode().rstrip("=")
@@ -53,7 +56,10 @@ def test_a_process_is_told_everything_by_its_environment(monkeypatch: pytest.Mon
     [
         ("DATABASE_URL", None),
         ("API_PORT", "0"),
+        ("API_PORT", "65536"),
         ("API_PORT", "many"),
+        ("DATABASE_POOL_SIZE", "1"),
+        ("DATABASE_POOL_SIZE", "101"),
         ("PROFILE", "staging"),
         ("SECRET_KEY", "c2hvcnQ"),
         ("SECRET_KEY", "ä" * 43),
@@ -97,8 +103,28 @@ def test_production_refuses_what_only_a_demonstration_may_do() -> None:
         settings.load(Toy, {**production, "IACS_TOY_PUBLIC_URL": "http://iacs.example"})
     with pytest.raises(SettingsError, match="kafka_security_protocol must be SSL or SASL_SSL"):
         settings.load(Toy, {**production, "IACS_TOY_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"})
-    with pytest.raises(SettingsError, match="kafka_user and kafka_password are needed"):
-        settings.load(Toy, {**production, "IACS_TOY_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"})
+    for half in ({}, {"IACS_TOY_KAFKA_USER": "iacs"}, {"IACS_TOY_KAFKA_PASSWORD": "hush-hush"}):
+        with pytest.raises(SettingsError, match="kafka_user and kafka_password are needed"):
+            settings.load(Toy, {**production, "IACS_TOY_KAFKA_SECURITY_PROTOCOL": "SASL_SSL", **half})
+
+
+def test_kafka_is_reached_as_was_told() -> None:
+    words = {"USER": "iacs", "PASSWORD": "hush-hush", "CA_FILE": "ca", "CERTIFICATE_FILE": "mine", "KEY_FILE": "key"}
+    said = {f"KAFKA_{name}": word for name, word in words.items()}
+
+    reached = settings.load(Toy, told(KAFKA_SECURITY_PROTOCOL="SASL_SSL", KAFKA_SASL_MECHANISM="PLAIN", **said)).kafka
+
+    assert reached == Kafka("127.0.0.1:9092", "SASL_SSL", "PLAIN", *words.values())
+
+
+def test_the_database_is_opened_with_the_clock_and_the_pool_that_were_told(tmp_path: Path) -> None:
+    clock_file = tmp_path / "clock"
+    clock_file.write_text("86400")
+
+    shifted = settings.load(Toy, told(CLOCK_FILE=str(clock_file), DATABASE_POOL_SIZE="7")).open_database()
+
+    assert shifted.clock() - shifted.real_clock() > timedelta(hours=23)
+    assert shifted.engine.pool.status().startswith("Pool size: 7 ")
 
 
 def test_the_profile_is_production_unless_told_otherwise() -> None:
@@ -109,7 +135,7 @@ def test_the_profile_is_production_unless_told_otherwise() -> None:
 
 
 def test_settings_do_not_change_and_do_not_show_their_secrets() -> None:
-    loaded = settings.load(Toy, told())
+    loaded = settings.load(Toy, told(SEAL_KEY=json.dumps({"kty": "EC", "d": "hush-hush"})))
 
     with pytest.raises(ValidationError):
         loaded.api_port = 1  # type: ignore[misc]  # That it does not do.

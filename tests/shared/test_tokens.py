@@ -1,5 +1,6 @@
 """Access tokens: signed by the directory, judged offline, and every forgery known to us refused."""
 
+import asyncio
 import hmac
 import json
 import time
@@ -64,6 +65,7 @@ class Keys:
 
     async def __call__(self) -> Mapping[str, Mapping[str, Any]]:
         self.asked_count += 1
+        await asyncio.sleep(0)  # As a database does, it lets others go on meanwhile.
         return self.keys
 
 
@@ -197,8 +199,15 @@ async def test_a_token_ends_to_the_second(verifier: Verifier) -> None:
         await verifier.caller(signed(iat=now - 700, exp=now))
 
 
-async def test_a_clock_half_a_minute_ahead_is_borne(verifier: Verifier) -> None:
-    assert await verifier.caller(signed(iat=int(time.time()) + 20))
+async def test_a_clock_half_a_minute_ahead_is_borne_and_no_more(verifier: Verifier) -> None:
+    now = int(time.time())
+    assert await verifier.caller(signed(iat=now + 20))
+    with pytest.raises(NotAToken):
+        await verifier.caller(signed(iat=now + 60))
+
+
+async def test_a_token_for_several_is_also_for_us(verifier: Verifier) -> None:
+    assert await verifier.caller(signed(aud=["other", ISSUED.audience]))
 
 
 async def test_a_changed_claim_breaks_the_signature(verifier: Verifier) -> None:
@@ -224,6 +233,23 @@ async def test_a_verified_token_is_remembered_until_it_expires_and_no_longer(mon
     for _ in range(2):
         with pytest.raises(NotAToken):
             await verifier.caller(token)
+
+
+async def test_no_more_tokens_are_remembered_than_there_is_room_for(
+    verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "_REMEMBERED", 2)
+    for _ in range(5):
+        assert await verifier.caller(signed())
+    assert len(verifier._remembered) <= 2
+
+
+async def test_many_who_call_at_once_have_the_keys_read_once() -> None:
+    keys = Keys(k1=PUBLIC)
+    verifier = Verifier(ISSUED, keys)
+
+    assert all(await asyncio.gather(*(verifier.caller(signed()) for _ in range(5))))
+    assert keys.asked_count == 1
 
 
 async def test_a_key_that_is_new_is_found_and_an_unknown_one_is_not_asked_for_at_each_call(
