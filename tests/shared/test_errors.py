@@ -24,6 +24,28 @@ def test_every_family_has_a_status_of_its_own() -> None:
     assert len(set(web.STATUS.values())) == len(Family)
 
 
+STATUSES = {
+    400: {"malformed"},
+    401: {"unauthenticated"},
+    403: {"may_not_approve", "self_approval"},
+    404: {"not_an_approver", "not_found"},  # That there is such a thing is not told, either.
+    405: {"method_not_allowed"},
+    412: {"stale_version"},
+    413: {"too_large"},
+    422: {"code_wrong", "community_invalid", "document_refused", "field_invalid", "idempotency_key_reused"},
+    428: {"if_match_required"},
+    429: {"rate_limited"},
+    500: {"internal"},
+    503: {"unavailable"},
+}
+
+
+def test_a_code_is_told_under_the_status_that_programs_know() -> None:
+    others = set(CATALOGUE).difference(*STATUSES.values())
+    for status, codes in {**STATUSES, 409: others}.items():
+        assert {code: web.STATUS[CATALOGUE[code].family] for code in codes} == dict.fromkeys(codes, status)
+
+
 def test_a_code_outside_the_catalogue_cannot_be_raised() -> None:
     with pytest.raises(KeyError):
         Refusal("no_such_code")

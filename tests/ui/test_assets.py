@@ -2,15 +2,16 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import httpx
 import pytest
 from starlette.datastructures import Headers
 
-from shared.ui import assets, security
+from shared.ui import assets, page, security
 from shared.ui.page import STATIC
 from tests.ui.html import Document
-from tests.ui.pages import LINKS_PATH, STATES, TOKEN_PATH, app
+from tests.ui.pages import LINKS_PATH, SHELL, STATES, TOKEN_PATH, app
 
 OUR_OWN = {"css/iacs.css", "js/iacs.js", "img/iacs.svg"}
 
@@ -37,15 +38,25 @@ def test_every_licence_that_is_recorded_has_its_text() -> None:
 
 
 async def test_a_page_finds_its_assets_and_may_keep_them_for_ever() -> None:
-    page = Document(STATES["set_password"]())
-    addresses = [one.attributes["href"] for one in page.all("link")]
-    addresses += [one.attributes["src"] for one in page.all("script")]
+    shown = Document(STATES["set_password"]())
+    addresses = [one.attributes["href"] for one in shown.all("link")]
+    addresses += [one.attributes["src"] for one in shown.all("script")]
     assert len(addresses) == 4
     async with a_client() as client:
         for address in addresses:
             answer = await client.get(address)
             assert answer.status_code == 200
             assert answer.headers["cache-control"] == assets.FOREVER
+
+
+def test_the_address_of_an_asset_changes_with_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "STATIC", tmp_path)
+    addresses = set()
+    for content in ("one", "two"):
+        (tmp_path / "new.css").write_text(content)
+        page._digest.cache_clear()  # As another process would find it.
+        addresses.add(SHELL.asset("new.css"))
+    assert len(addresses) == 2
 
 
 async def test_a_font_has_no_version_in_its_address_and_is_kept_for_a_day() -> None:
@@ -58,6 +69,16 @@ async def test_a_page_carries_every_security_header_and_is_not_stored() -> None:
     async with a_client() as client:
         answer = await client.get(TOKEN_PATH)
     assert {name: answer.headers[name] for name in security.HEADERS} == security.HEADERS
+
+
+def test_the_headers_let_a_browser_run_load_frame_and_keep_nothing_that_is_not_ours() -> None:
+    policy = dict(rule.split(" ", 1) for rule in security.HEADERS["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert {"base-uri", "form-action", "frame-ancestors"} <= set(policy)  # The default does not speak of them.
+    assert set(policy.values()) == {"'none'", "'self'"}
+    assert policy["base-uri"] == policy["frame-ancestors"] == "'none'"
+    told = ("X-Content-Type-Options", "Referrer-Policy", "Cross-Origin-Opener-Policy", "Cache-Control")
+    assert [security.HEADERS[name] for name in told] == ["nosniff", "same-origin", "same-origin", "no-store"]
 
 
 async def test_a_form_of_another_site_is_refused_before_anything_reads_it() -> None:
@@ -86,5 +107,6 @@ async def test_a_form_of_another_site_is_refused_before_anything_reads_it() -> N
     ],
 )
 def test_a_browser_says_on_whose_behalf_it_sends(headers: dict[str, str], forged: bool) -> None:
-    assert security.is_forged("POST", Headers({"host": "iacs.example", **headers})) is forged
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        assert security.is_forged(method, Headers({"host": "iacs.example", **headers})) is forged
     assert security.is_forged("GET", Headers({"host": "iacs.example", **headers})) is False
