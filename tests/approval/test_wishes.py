@@ -10,7 +10,7 @@ from services.approval.domain import Verdict
 from shared.contracts import approval, registration
 from shared.errors import Refusal
 from shared.ids import PersonId, RequestId
-from tests.approval.builders import BACKUP, COMMUNITY, HELP_DESK, NOON, SECURITY_OFFICIAL
+from tests.approval.builders import BACKUP, COMMUNITY, HELP_DESK, NOON, SECURITY_OFFICIAL, a_submission
 from tests.approval.desk import Desk, Place, record
 
 DAY = timedelta(days=1)
@@ -163,6 +163,20 @@ async def test_the_help_desk_that_held_what_could_not_be_granted_does_not_get_it
     await hand_back(desk, request_id, official)
     await correct(desk, request_id, round_=3)
     assert (await desk.queue(official), await desk.queue(help_desk)) == ([request_id], [])
+
+
+async def test_a_submission_that_comes_again_late_does_not_undo_the_correction(desk: Desk) -> None:
+    place = await desk.place()
+    official = await desk.holder(SECURITY_OFFICIAL, place.id)
+    day = registration.GroupData(name="Day", normalised_name="day")
+    it = a_submission("create_provider_group", scope_id=place.id, group=day)
+    await desk.submit(it)
+    await hand_back(desk, it.request_id, official)
+    await correct(desk, it.request_id, name="Night")
+    before = await desk.request(it.request_id)
+    await desk.submit(it)
+    assert await desk.request(it.request_id) == before
+    assert (before.place_name, before.revision, before.round) == ("Night", 2, 2)
 
 
 @pytest.mark.parametrize("round_", [2, 1])

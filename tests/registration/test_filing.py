@@ -361,6 +361,13 @@ async def test_two_kinds_about_one_place_are_two_requests(desk: Desk) -> None:
     assert [(await desk.file(wish, token)).status_code for wish in wishes] == [201, 201]
 
 
+async def test_one_kind_in_two_communities_is_two_requests(desk: Desk) -> None:
+    await desk.publish(desk.community.model_copy(update={"id": "elsewhere"}))
+    token = desk.token(await desk.account())
+    for community_id in (desk.community.id, "elsewhere"):
+        assert (await desk.file(a_wish(applicant=None, community_id=community_id), token)).status_code == 201
+
+
 async def test_two_simultaneous_filings_of_one_person_make_one_request(desk: Desk) -> None:
     token = desk.token(await desk.account())
     answers = await asyncio.gather(*(desk.file(a_wish(applicant=None), token) for _ in range(4)))
