@@ -1,13 +1,19 @@
-"""Metrics: what operators are told about what waits, whether the relay can do something about it or not."""
+"""What operators are told: metrics of what waits, and log lines that say whose act they belong to and quote nobody."""
 
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import redirect_stderr
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
+import structlog
 from prometheus_client import REGISTRY
 from sqlalchemy import insert
 
-from shared import worker
+from shared import telemetry, worker
 from shared.database import Database
 from shared.ids import new_id
 from shared.tables import outbox, parked
@@ -59,3 +65,36 @@ async def test_what_is_parked_is_counted_until_it_is_resolved(database: Database
         await worker.count_what_waits(tx)
 
     assert told("iacs_parked") == 2
+
+
+@pytest.fixture
+def logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
+    """What a process of its own would log."""
+    told, before = StringIO(), structlog.get_config()
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    with redirect_stderr(told):
+        telemetry.configure_logs("toy", as_json=True)
+    yield told
+    structlog.configure(**before)
+
+
+def test_a_log_line_says_to_which_act_it_belongs_and_not_what_an_error_quotes(logs: StringIO) -> None:
+    act = telemetry.Trace(correlation_id=new_id(), causation_id=new_id())
+    with telemetry.tracing(act):
+        try:
+            raise ValueError("123-45-6789") from KeyError("123-45-6789")
+        except ValueError:
+            telemetry.logger("toy").exception("it failed")
+            logging.getLogger("library").exception("it failed there")
+    telemetry.logger("toy").info("nothing more")
+    logging.getLogger("httpx").info("GET /directory/password/one-time-token")
+
+    assert "123-45-6789" not in logs.getvalue()
+    *told, last = [json.loads(line) for line in logs.getvalue().splitlines()]
+    assert [line["event"] for line in told] == ["it failed", "it failed there"]
+    for line in told:
+        assert (line["service"], line["exception"], line["cause"]) == ("toy", "ValueError", "KeyError")
+        assert (line["correlation_id"], line["causation_id"]) == (str(act.correlation_id), str(act.causation_id))
+        assert "test_telemetry.py" in line["frames"][-1]
+    assert last["event"] == "nothing more"
+    assert "correlation_id" not in last

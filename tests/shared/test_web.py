@@ -185,7 +185,7 @@ async def test_a_body_of_the_wrong_shape_is_told_by_its_fields(
     ids=str,
 )
 async def test_a_body_that_is_not_json_as_all_read_it_is_refused(client: httpx.AsyncClient, body: bytes) -> None:
-    for content_type in ("application/json", "application/merge-patch+json; charset=utf-8"):
+    for content_type in ("application/json", "Application/JSON", "application/merge-patch+json; charset=utf-8"):
         answer = await client.post("/v1/people", content=body, headers={"content-type": content_type})
 
         told = problem(answer, 400, "malformed")
@@ -231,8 +231,18 @@ async def test_what_stands_in_a_path_or_query_is_checked(client: httpx.AsyncClie
     assert told["errors"][0]["pointer"] in ("/item_id", "/limit")
 
 
-async def test_an_unknown_path_is_not_found(client: httpx.AsyncClient) -> None:
-    problem(await client.get("/v1/nothing"), 404, "not_found")
+@pytest.mark.parametrize("path", ["/v1/nothing", "https://toy/docs", "https://toy/redoc", "https://toy/errors/none"])
+async def test_an_unknown_path_is_not_found(client: httpx.AsyncClient, path: str) -> None:
+    problem(await client.get(path), 404, "not_found")
+
+
+async def test_the_type_of_a_problem_leads_to_a_page_that_explains_it(client: httpx.AsyncClient) -> None:
+    told = (await client.get("/v1/refusals/expired")).json()
+
+    page = await client.get(f"https://toy{told['type']}")
+
+    assert page.status_code == 200
+    assert all(words in page.text for words in (told["title"], told["detail"], CATALOGUE["expired"].why, "409"))
 
 
 async def test_a_method_that_is_not_there_is_named_with_those_that_are(client: httpx.AsyncClient) -> None:
@@ -263,11 +273,14 @@ async def test_who_asks_for_the_head_gets_that_of_the_whole_answer(client: httpx
     [("/v1/bug", 500, "internal"), ("/v1/world", 503, "unavailable"), ("/v1/constraint", 500, "internal")],
 )
 async def test_nothing_of_an_error_inside_leaves_the_house(
-    client: httpx.AsyncClient, path: str, status: int, code: str
+    client: httpx.AsyncClient, path: str, status: int, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = problem(await client.get(path), status, code)
+    answer = await client.get(path)
 
-    assert set(told) == {"type", "title", "status", "detail", "code", "trace_id"}
+    assert set(problem(answer, status, code)) == {"type", "title", "status", "detail", "code", "trace_id"}
+    assert answer.headers.get("retry-after") == ("5" if status == 503 else None)
+    assert ("a call failed" in caplog.text) == (status == 500)  # It is noted, without what it was about.
+    assert SECRET not in caplog.text
 
 
 # --- Traces -------------------------------------------------------------------------------------
@@ -332,6 +345,8 @@ async def test_a_call_that_declares_too_much_is_refused_unread(client: httpx.Asy
 async def test_a_path_may_take_more_and_that_is_its_limit(client: httpx.AsyncClient) -> None:
     assert (await client.post("/v1/documents", json={"content": "x" * 100_000})).json() == 100_000
     problem(await client.post("/v1/documents", json={"content": "x" * 200_000}), 413, "too_large")
+    headers = {"content-type": "application/json"}
+    problem(await client.post("/v1/documents", content=in_pieces(200_001), headers=headers), 413, "too_large")
 
 
 # --- Who calls ------------------------------------------------------------------------------------
@@ -343,8 +358,10 @@ def bearer(*, now: int | None = None) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
-async def test_a_person_is_known_by_a_bearer_token(client: httpx.AsyncClient) -> None:
-    assert UUID((await client.get("/v1/me", headers=bearer())).json())
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER "])
+async def test_a_person_is_known_by_a_bearer_token(client: httpx.AsyncClient, scheme: str) -> None:
+    headers = {"authorization": bearer()["authorization"].replace("Bearer", scheme)}
+    assert UUID((await client.get("/v1/me", headers=headers)).json())
     assert (await client.get("/v1/caller", headers=bearer())).json() is True
     assert (await client.get("/v1/caller")).json() is False
 
@@ -511,10 +528,12 @@ async def test_a_process_that_is_stuck_says_so(one_database: Database) -> None:
 async def test_calls_are_counted_by_operation_and_status(client: httpx.AsyncClient) -> None:
     await client.get("/v1/bug")
     await client.get(f"/v1/items/{new_id()}")
+    await client.get("/v1/nothing%00")
     metrics = (await client.get("/metrics")).text
 
     assert 'iacs_http_seconds_count{operation="bug",status="500"}' in metrics
     assert 'iacs_http_seconds_count{operation="item",status="200"}' in metrics
+    assert 'iacs_http_seconds_count{operation="?",status="400"}' in metrics
     assert SECRET not in metrics
 
 
