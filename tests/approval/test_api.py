@@ -148,6 +148,16 @@ async def test_an_item_says_who_wants_which_role_where(desk: Desk) -> None:
     assert "applicants.example" not in answer.text
 
 
+async def test_a_wish_for_an_application_says_which_on_what_it_rests_and_how_many_stages_that_takes(
+    desk: Desk,
+) -> None:
+    _, request_id, administrator, _ = await of_end_user(desk)
+    (item,) = (await desk.http.get(REQUESTS, headers=desk.token(administrator))).json()["items"]
+    assert (item["id"], item["application"], item["role"]) == (str(request_id), "CLAIM_STATUS", None)
+    assert (item["gives"], item["place_name"], item["rests_on"]) == (*["Claim Status Inquiry"] * 2, "END_USER")
+    assert (item["stage"], item["stage_count"]) == (1, 2)
+
+
 # --- One request ------------------------------------------------------------------------------------
 
 
@@ -207,6 +217,7 @@ async def test_the_help_desk_and_auditors_look_at_every_request_of_their_communi
     await desk.decide(request_id, official, Verdict.DENY)
     other = await desk.submit()
     listed = "/approval/v1/communities/provider-supplier/requests"
+    cursors: list[str] = []
     for role in (HELP_DESK, "AUDITOR"):
         reader = await desk.holder(role, COMMUNITY.place_id)
         answer = await desk.http.get(listed, headers=desk.token(reader))
@@ -216,6 +227,9 @@ async def test_the_help_desk_and_auditors_look_at_every_request_of_their_communi
         first = (await desk.http.get(listed, params={"limit": 1}, headers=desk.token(reader))).json()
         rest = await desk.http.get(listed, params={"cursor": first["next_cursor"]}, headers=desk.token(reader))
         assert [it["id"] for it in rest.json()["items"]] == [str(other)]
+        for query in [{"cursor": each} for each in cursors] + [{"cursor": first["next_cursor"], "state": "denied"}]:
+            refused(await desk.http.get(listed, params=query, headers=desk.token(reader)), "field_invalid")
+        cursors.append(first["next_cursor"])
         assert (await show(desk, request_id, reader)).status_code == 200
         refused(await decide(desk, request_id, reader), "not_an_approver")
         unheard = await desk.http.get(listed.replace("supplier", "x"), headers=desk.token(reader))
@@ -264,13 +278,15 @@ async def test_a_claim_is_seen_by_the_others_for_half_an_hour_and_stops_nobody(d
     place, request_id, official = await pending(desk)
     backup = await desk.holder(BACKUP, place.id)
     url = f"{REQUESTS}/{request_id}/claim"
-    assert (await desk.http.put(url, headers=desk.token(official))).status_code == 200
+    claimed = await desk.http.put(url, headers=desk.token(official))
     mine, theirs = [(await show(desk, request_id, who)).json() for who in (official, backup)]
     assert (mine["claimed_by_me"], theirs["claimed_by_me"]) == (True, False)
     assert theirs["claimed_until"] is not None
+    assert (claimed.status_code, claimed.json()) == (200, {"claimed_until": theirs["claimed_until"]})
     assert theirs["version"] == 1
     desk.wait(timedelta(minutes=31))
-    assert (await show(desk, request_id, backup)).json()["claimed_until"] is None
+    mine, theirs = [(await show(desk, request_id, who)).json() for who in (official, backup)]
+    assert (mine["claimed_by_me"], theirs["claimed_until"]) == (False, None)
     await desk.http.put(url, headers=desk.token(official))
     assert (await decide(desk, request_id, backup)).status_code == 201
     refused(await desk.http.put(url, headers=desk.token(official)), "request_closed")
@@ -498,6 +514,8 @@ async def test_what_has_ended_says_how(desk: Desk) -> None:
         {"verdict": "return"},
         {"verdict": "return", "reason": "suspected_fraud"},
         {"verdict": "deny", "reason": "unknown_person", "correct": ["group_name"]},
+        {"verdict": "return", "reason": "data_unclear", "correct": ["Group name"]},
+        {"verdict": "return", "reason": "data_unclear", "correct": ["group_name"] * 41},
         [],
     ],
 )
