@@ -1,13 +1,15 @@
 """The pages on which a person sets a password."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from services.directory import tables
+from services.directory import tables, usecases
 from shared.contracts import directory
+from shared.testing.waiting import someone_waits_for_a_lock
 from tests.directory.desk import ORIGIN, PASSWORD, Desk
 
 ASK = "/directory/password-links"
@@ -76,6 +78,16 @@ async def test_a_used_an_expired_and_an_unknown_link_are_answered_alike(desk: De
     assert {(answer.status_code, answer.text) for answer in answers} == {(404, answers[0].text)}
     assert not any(token in answers[0].text for token in (used, expired))
     assert (await desk.account(desk.help_desk)).password_hash is None
+
+
+async def test_who_comes_second_with_one_link_at_one_moment_is_not_told_that_it_worked(desk: Desk) -> None:
+    token = await desk.link(desk.help_desk)
+    async with desk.db.begin() as tx:  # The first has set a password but not committed ...
+        assert await usecases.set_password(tx, token, "the hash of the first")
+        late = asyncio.create_task(choose(desk, token))
+        await someone_waits_for_a_lock(desk.db)  # ... when the second arrives.
+    assert (await late).status_code == 404
+    assert (await desk.account(desk.help_desk)).password_hash == "the hash of the first"
 
 
 async def test_a_new_link_is_asked_for_and_nobody_learns_whether_the_user_id_exists(desk: Desk) -> None:

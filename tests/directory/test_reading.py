@@ -176,6 +176,8 @@ async def test_the_people_of_an_organization_are_shown_with_what_they_hold_in_it
     assert [(it["id"], it["application_name"]) for it in shown["entitlements"]] == [
         (str(entitlement_id(right.request_id)), "Claim Status Inquiry")
     ]
+    first = await see(desk, path, official, limit=2)
+    assert await see(desk, path, desk.help_desk, cursor=first["next_cursor"]) == 422  # Another reader's.
     pages, cursor = [], None
     while True:
         page = await see(desk, path, official, limit=2, **({"cursor": cursor} if cursor else {}))
@@ -263,13 +265,27 @@ async def test_an_npi_finds_organizations_for_whoever_decides_something(desk: De
     user = await desk.joined(one, group)
     await desk.end(two, desk.help_desk)
     assert await search(desk, desk.help_desk, npi=number) == ["One LLC", "Two LLC"]
-    assert await search(desk, await auditor(desk), npi=number) == ["One LLC", "Two LLC"]
+    judge = await auditor(desk)
+    assert await search(desk, judge, npi=number) == ["One LLC", "Two LLC"]
     assert await search(desk, group.applicant.person_id, npi=number) == ["One LLC"]
     assert await search(desk, user.applicant.person_id, npi=number) == 404
+    first = {"npi": number, "limit": 1}
+    begun = (await desk.http.post(SEARCHES, json=first, headers=await desk.headers(desk.help_desk))).json()
+    assert await search(desk, desk.help_desk, npi=number, cursor=begun["next_cursor"]) == ["Two LLC"]
+    assert await search(desk, judge, npi=number, cursor=begun["next_cursor"]) == 422
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"tin": TIN, "npi": "1234567893"}, {"tin": "12-34"}, {"tin": "1-23456789"}, {"npi": "3234567893"}]
+    "body",
+    [
+        {},
+        {"tin": TIN, "npi": "1234567893"},
+        {"tin": "12-34"},
+        {"tin": "1-23456789"},
+        {"npi": "3234567893"},
+        {"tin": f"{TIN}1"},
+        {"tin": TIN, "limit": "101"},
+    ],
 )
 async def test_a_search_names_one_number_that_can_be_one(desk: Desk, body: dict[str, str]) -> None:
     assert await search(desk, desk.help_desk, **body) == 422
