@@ -116,8 +116,15 @@ async def test_a_long_list_is_read_page_by_page(db: Database, http: httpx.AsyncC
         if cursor is None:
             break
     assert len(seen) == len(set(seen)) == 8
-    forged = await http.get(path(request), params={"cursor": "forged"}, headers=bearer(helper))
-    assert forged.status_code == 422
+    for query in ({"cursor": "forged"}, {"limit": "0"}, {"limit": "201"}):
+        assert (await http.get(path(request), params=query, headers=bearer(helper))).status_code == 422
+    # A cursor is good for its own request and reader alone.
+    first = {
+        "cursor": (await http.get(path(request), params={"limit": "3"}, headers=bearer(helper))).json()["next_cursor"]
+    }
+    await feed(db, holds(other := new_person()), account(other))
+    for place, reader in ((path(ARequest()), helper), (path(request), other)):
+        assert (await http.get(place, params=first, headers=bearer(reader))).status_code == 422
 
 
 async def test_nobody_else_learns_that_the_request_exists(db: Database, http: httpx.AsyncClient) -> None:
@@ -205,7 +212,11 @@ async def test_all_notices_are_read_page_by_page_newest_first(db: Database, http
     assert cursor is None
     first = (await http.get(NOTICES, params={"limit": "2"}, headers=bearer(helper))).json()["next_cursor"]
     forged = await http.get(NOTICES, params={"cursor": first, "state": "sent"}, headers=bearer(helper))
-    assert forged.status_code == 422  # A cursor is good for its own query alone.
+    assert forged.status_code == 422  # A cursor is good for its own query alone ...
+    await feed(db, holds(other := new_person()), account(other))
+    assert (
+        await http.get(NOTICES, params={"cursor": first}, headers=bearer(other))
+    ).status_code == 422  # ... and reader.
 
 
 async def test_a_notice_shows_every_try_to_send_it(db: Database, mails: MailServer, http: httpx.AsyncClient) -> None:
@@ -289,6 +300,7 @@ async def test_everybody_reads_what_they_were_told_newest_first_without_codes_an
     stranger = new_person()
     await feed(db, account(stranger))
     assert (await http.get(f"{NOTICES}/mine", headers=bearer(stranger))).json()["items"] == []
+    assert (await http.get(f"{NOTICES}/mine", params=query, headers=bearer(stranger))).status_code == 422
 
 
 async def test_whose_account_may_not_act_reads_nothing(db: Database, http: httpx.AsyncClient) -> None:
