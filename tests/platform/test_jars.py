@@ -1,5 +1,6 @@
 """Kafka's archives are what the lock says, and are fetched once."""
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -44,3 +45,29 @@ def test_a_half_or_changed_archive_is_not_taken_for_the_right_one(
     assert jar.is_here
     copy.write_bytes(whole.read_bytes()[:-1])
     assert not jar.is_here
+
+
+def test_an_archive_is_asked_for_three_times_and_nothing_else_is_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jars, "CACHE", tmp_path)
+    jar = jars.Jar("org.example", "toy", "1", hashlib.sha256(b"whole").hexdigest())
+    jar.path.parent.mkdir(parents=True)
+    arriving: list[bytes] = []
+
+    def network(*_coordinate: str) -> None:
+        assert not jar.path.exists()  # Else what lies there would be taken for what was asked for.
+        if (arrived := arriving.pop(0)) == b"":
+            raise ConnectionError
+        jar.path.write_bytes(arrived)
+
+    monkeypatch.setattr(jars, "_maven_artifact", network)
+    for first in ([b"whole"], [b"", b"half", b"whole"]):
+        arriving[:] = first
+        jar.fetch()
+        assert jar.is_here
+    for last, error in ((b"wrong", jars.WrongJarError), (b"", ConnectionError)):
+        arriving[:] = [b"half", b"", last]
+        with pytest.raises(error):
+            jar.fetch()
+        assert not jar.is_here

@@ -23,9 +23,18 @@ time.sleep(600)
 def test_a_file_is_replaced_whole_and_is_its_owners_alone(tmp_path: Path) -> None:
     path = tmp_path / "file"
     state.write_whole(path, "first")
-    state.write_whole(path, b"second")
+    with path.open() as reading:
+        state.write_whole(path, b"second")
+        assert reading.read() == "first"  # Who was at it has the old one, whole.
     assert path.read_text() == "second"
     assert path.stat().st_mode & 0o777 == 0o600
+    assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208 - hidden files count.
+
+
+def test_a_file_that_cannot_be_replaced_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(IsADirectoryError):
+        state.write_whole(tmp_path / "file", "first")
     assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208 - hidden files count.
 
 
