@@ -8,6 +8,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from starlette.requests import ClientDisconnect
 
 from services.registration import files, tables, usecases
 from services.registration.files import Files
@@ -123,6 +124,26 @@ async def test_a_document_whose_bytes_cannot_be_read_is_unavailable(desk: Desk, 
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
 
 
+async def test_a_document_that_cannot_be_written_is_unavailable_and_has_no_row(desk: Desk) -> None:
+    filed = await desk.submitted()
+    (desk.folder / filed["request_id"]).write_bytes(b"")  # Where its folder should be.
+    answer = await send(desk, filed)
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert await desk.rows(tables.document) == []
+
+
+async def test_files_go_though_some_are_gone_and_what_cannot_go_now_stops_nobody(tmp_path: Path) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield PNG
+
+    kept = Files(tmp_path.as_uri())
+    await kept.put("a/there", chunks())
+    await kept.delete(["a/gone", "a/there"])
+    assert files_below(tmp_path) == []
+    (tmp_path / "b").write_bytes(b"")  # Where a folder should be.
+    await kept.drop("b/there")
+
+
 async def test_a_file_that_is_refused_after_it_was_written_leaves_nothing(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +158,18 @@ async def test_a_file_that_is_refused_after_it_was_written_leaves_nothing(
     monkeypatch.setattr(Files, "put", put_and_end)  # The request ends while its applicant still sends.
     assert (await send(desk, filed)).json()["code"] == "request_closed"
     assert stored(desk) == []
+
+
+async def test_what_its_sender_broke_off_is_no_document(desk: Desk) -> None:
+    async def half() -> AsyncIterator[bytes]:
+        yield PDF
+        raise ClientDisconnect
+
+    filed = await desk.submitted()
+    url = f"/registration/v1/requests/{filed['request_id']}/documents/irs_letter"
+    answer = await desk.http.post(url, content=half(), headers=bearer(filed["action_token"]))
+    assert (answer.status_code, answer.json()["code"]) == (422, "document_refused")
+    assert (stored(desk), await desk.rows(tables.document)) == ([], [])
 
 
 async def test_a_document_may_be_added_while_the_request_is_returned(desk: Desk) -> None:

@@ -253,3 +253,21 @@ async def test_an_owner_sees_whom_was_told_and_what_became_of_it_page_by_page(de
     ]
     desk.wait(timedelta(days=60))
     assert [state for _, state in await seen()] == ["expired", "expired", "used"]
+    assert (await desk.http.get(URL, params=params | {"limit": 101}, headers=bearer(token))).status_code == 422
+
+
+async def test_a_cursor_of_invitations_is_good_for_one_owner_of_one_application(desk: Desk) -> None:
+    token, person_id = await an_owner(desk), await desk.account()
+    listed = {"community_id": "fi-carrier-mac", "application": "COST_REPORT_AUDIT"}
+    other = {"community_id": "provider-supplier", "application": "PS_AND_R"}
+    for each, role in ((listed, "SYSTEM_OWNER"), (other, "APPLICATION_OWNER")):
+        place_id = application_place(each["community_id"], each["application"])
+        await desk.assignment(person_id, role, place_id, place_id, place_kind="application")
+    await issue(desk, token, emails=[EMAIL, "second@clinic.example"])
+    mine = bearer(desk.token(person_id))
+    cursor = (await desk.http.get(URL, params={**listed, "limit": 1}, headers=mine)).json()["next_cursor"]
+    seen = [
+        (await desk.http.get(URL, params={**each, "cursor": cursor}, headers=headers)).status_code
+        for each, headers in ((listed, mine), (other, mine), (listed, bearer(token)))
+    ]
+    assert seen == [200, 422, 422]

@@ -5,9 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import pytest
+from pydantic import ValidationError
 
 from services.registration import domain, store, tables
-from shared import secrets
+from services.registration.api.bodies import CorrectionBody, RequestBody
+from shared import secrets, web
 from shared.contracts import registration
 from shared.ids import new_id
 from tests.registration.desk import Desk, a_wish, an_applicant, an_organization, bearer, someone_waits_for_a_lock
@@ -98,6 +101,21 @@ async def test_after_fifteen_wrong_codes_a_request_takes_none_for_an_hour_not_ev
     assert (await desk.prove(other["request_id"])).status_code == 200
     desk.wait(HOUR)
     assert (await desk.prove(filed["request_id"])).status_code == 200
+
+
+# --- One call -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "whole", "place"),
+    [(RequestBody, a_wish(), "data"), (RequestBody, a_wish(), "applicant"), (CorrectionBody, {}, "data")],
+)
+def test_a_call_names_fifty_fields_at_most(body: type[web.Body], whole: dict[str, Any], place: str) -> None:
+    many = {f"field_{number}": "" for number in range(51)}
+    with pytest.raises(ValidationError, match="at most 50"):
+        body.model_validate(whole | {place: many})
+    many.popitem()
+    assert body.model_validate(whole | {place: many})
 
 
 # --- Idempotency-Key ------------------------------------------------------------------------------

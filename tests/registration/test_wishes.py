@@ -274,6 +274,8 @@ async def test_an_applicant_reads_what_was_filed_but_no_secret(desk: Desk) -> No
     filed = await desk.submitted()
     answer = await show(desk, filed)
     assert answer.headers["cache-control"] == "no-store"
+    lower_case = {"authorization": f"bearer {filed['action_token']}"}
+    assert (await desk.http.get(url_of(filed, ""), headers=lower_case)).json() == answer.json()
     shown = answer.json()
     assert (shown["data"]["street"], shown["applicant"]["email"]) == ("7500 Security Boulevard", "maria@clinic.example")
     assert (shown["kind_code"], shown["gives"], shown["revision"]) == ("register_organization", "Security Official", 1)
