@@ -129,6 +129,7 @@ async def test_what_cannot_be_granted_waits_for_the_help_desk_whichever_is_heard
         approval.RequestEscalated, its, version=2, why="cannot_be_granted", refusal="cardinality_reached"
     )
     assert await shown(desk, filed) == ("refused", "Help Desk")
+    assert (await desk.status(filed["tracking_number"]))["reason"] is None  # That is for the help desk.
 
 
 async def test_a_grant_heard_before_anything_of_approval_is_a_grant(desk: Desk) -> None:

@@ -73,6 +73,16 @@ async def test_a_document_that_grows_too_large_while_it_is_sent_is_refused(tmp_p
     assert files_below(tmp_path) == []
 
 
+async def test_what_a_document_is_does_not_depend_on_the_pieces_in_which_it_comes(tmp_path: Path) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(PNG), 2):
+            yield PNG[start : start + 2]
+
+    stored = await Files(tmp_path.as_uri()).put("a/b", chunks())
+    assert stored == files.Stored("a/b", "image/png", hashlib.sha256(PNG).hexdigest(), len(PNG))
+    assert [path.read_bytes() for path in files_below(tmp_path)] == [PNG]
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"hello", b"<html><script>alert(1)</script></html>", b"PK\x03\x04" + bytes(100), b"MZ" + bytes(100)],

@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import event
 
 from services.registration import keys, tables
 from shared import secrets
+from shared.ids import RequestId, new_id
 from tests.registration.desk import Desk, a_wish, an_applicant, an_organization
 
 ROUNDS = 7
@@ -116,3 +118,34 @@ def test_one_ipv6_customer_is_one_client_however_many_addresses_they_have() -> N
     assert ring.client_fingerprint("2001:db8::1") == ring.client_fingerprint("2001:db8::ffff")
     assert ring.client_fingerprint("2001:db8::1") != ring.client_fingerprint("2001:db8:0:1::1")
     assert ring.client_fingerprint("192.0.2.1") != ring.client_fingerprint("192.0.2.2")
+
+
+# --- Keys -------------------------------------------------------------------------------------------
+
+
+def a_ring() -> keys.Keyring:
+    """Return keys that seal for nobody."""
+    return keys.Keyring(secrets.Vault({"k1": bytes(32)}), bytes(32), {}, {}, bytes(range(32)))
+
+
+def test_a_fingerprint_is_of_one_request_of_an_address_however_it_is_typed_and_of_a_whole_network() -> None:
+    ring, one, other = a_ring(), RequestId(new_id()), RequestId(new_id())
+    assert ring.code_fingerprint(one, "04711815") != ring.code_fingerprint(other, "04711815")
+    assert ring.email_fingerprint("Maria@Clinic.example") == ring.email_fingerprint("maria@clinic.example")
+    assert ring.client_fingerprint("2001:db8::1") == ring.client_fingerprint("2001:db8::ffff:2")
+    clients = ("2001:db8::1", "2001:db8:0:1::1", "203.0.113.7", "203.0.113.8", "no address")
+    assert len({ring.client_fingerprint(client) for client in clients}) == len(clients)
+
+
+def test_a_locked_field_opens_only_under_its_own_name_and_no_key_is_printed() -> None:
+    ring, request_id = a_ring(), RequestId(new_id())
+    locked = ring.lock(request_id, "ssn", "219-09-9999")
+    assert ring.open(request_id, "ssn", locked) == "219-09-9999"
+    with pytest.raises(secrets.UnreadableError):
+        ring.open(request_id, "birth_date", locked)
+    assert repr(ring) == "Keyring()"
+
+
+def test_a_code_has_eight_digits_also_when_it_is_a_small_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secrets.randbelow", lambda _: 7)
+    assert keys.new_code() == "00000007"
