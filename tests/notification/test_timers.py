@@ -8,9 +8,10 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from asyncpg import CheckViolationError, UniqueViolationError
@@ -91,6 +92,51 @@ async def test_all_mails_of_a_request_are_one_conversation_under_different_ids(d
 
 
 # --- What mail servers do ---------------------------------------------------------------------
+
+
+async def send(post: smtp.Post) -> domain.Outcome:
+    return await post.send("us@iacs.example", "rosa@applicants.example", b"Subject: Hello\r\n\r\nHello.\r\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        ("252", domain.Deferred(252)),  # Said before there was anything to take.
+        ("450", domain.Deferred(450)),
+        ("550", domain.Refused(550)),
+        *((str(about_us), domain.Unreachable(about_us)) for about_us in (421, 530, 534, 535, 538)),
+        ("data 251", domain.Accepted()),
+        ("data 451", domain.Deferred(451)),
+        ("data 554", domain.Refused(554)),
+        ("drop", domain.Lost()),
+    ],
+)
+async def test_what_a_server_answers_is_about_one_mail_and_the_next_one_leaves(
+    mails: MailServer, answer: str, outcome: domain.Outcome
+) -> None:
+    mails.behave(answer)
+    post = smtp.Post(mails.address)
+    assert [await send(post), await send(post)] == [outcome, domain.Accepted()]
+    await post.quit()
+
+
+@pytest.mark.parametrize("limit", [{"answer_seconds": 0.5}, {"send_seconds": 1.0}], ids=str)
+async def test_a_silent_server_is_waited_for_so_long_and_the_next_mail_leaves(
+    mails: MailServer, limit: dict[str, float]
+) -> None:
+    mails.behave("hang")
+    post = smtp.Post(mails.address, **({"connect_seconds": 90.0, "answer_seconds": 90.0, "send_seconds": 90.0} | limit))
+    async with asyncio.timeout(30):
+        assert [await send(post), await send(post)] == [domain.Lost(), domain.Accepted()]
+    await post.quit()
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+async def test_what_is_to_go_encrypted_goes_to_no_server_that_cannot(
+    mails: MailServer, tls: Literal["starttls", "implicit"]
+) -> None:
+    assert await send(smtp.Post(replace(mails.address, tls=tls))) == domain.Unreachable()
+    assert mails.received == []
 
 
 @pytest.mark.parametrize("answer", ["450", "data 451"])
