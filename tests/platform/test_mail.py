@@ -1,6 +1,7 @@
 """The embedded mail server keeps what it takes, shows it safely, and misbehaves on request."""
 
 import smtplib
+import socket
 import time
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -118,8 +119,32 @@ def test_the_html_part_is_shown_in_a_sandbox(server: MailServer, inbox: httpx.Cl
     page = inbox.get(f"/mail/messages/{mail['id']}?html")
     assert f'<iframe class="mail-html" sandbox src="/mail/messages/{mail["id"]}/html"' in page.text
     part = inbox.get(f"/mail/messages/{mail['id']}/html")
-    assert "sandbox;" in part.headers["content-security-policy"]
-    assert "script-src" not in part.headers["content-security-policy"]
+    policy = dict(rule.partition(" ")[::2] for rule in part.headers["content-security-policy"].split("; "))
+    assert (policy["sandbox"], policy["default-src"], policy["form-action"]) == ("", "'none'", "'none'")
+    # Nothing is fetched from anywhere: its sender would learn that it was read.
+    assert {name: said for name, said in policy.items() if name.endswith("-src") and said != "'none'"} == {
+        "style-src": "'unsafe-inline'",
+        "img-src": "data:",
+    }
+    assert policy["frame-ancestors"] == "'self'"
+
+
+def test_it_takes_no_mail_from_other_machines_and_none_that_is_too_large(server: MailServer) -> None:
+    for port in (server.smtp_port, server.inbox_port):
+        with pytest.raises(OSError):  # Which one depends on the system.
+            socket.create_connection(("127.0.0.2", port or 0), timeout=5).close()
+    with smtplib.SMTP("127.0.0.1", server.smtp_port or 0, timeout=10) as sender:
+        sender.ehlo()
+        assert sender.mail("us@iacs.example", ["SIZE=10000001"])[0] == 552
+
+
+def test_a_mail_is_shown_to_whom_it_was_delivered_though_its_headers_and_its_body_lie(tmp_path: Path) -> None:
+    mail = b'Content-Type: text/plain; charset="none"\r\n\r\nDelivered-To: other@people.example\r\n'
+    Mailbox(tmp_path).keep("us@iacs.example", [ONE], mail)
+    again = Mailbox(tmp_path)
+    (found,) = again.newest_first(to=ONE)
+    assert (found.text or "").strip() == f"Delivered-To: {OTHER}"
+    assert list(again.newest_first(to=OTHER)) == []
 
 
 def test_older_mail_is_a_page_further(server: MailServer, inbox: httpx.Client) -> None:

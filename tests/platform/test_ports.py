@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.platform import ports
+from shared.platform import ports, state
 from tests.platform.conftest import remember_own_ports
 
 
@@ -31,13 +31,24 @@ def test_a_part_gets_the_same_port_again(tmp_path: Path, claims: ports.Ports) ->
 def test_a_taken_port_is_stepped_over_and_its_successor_remembered(tmp_path: Path, claims: ports.Ports) -> None:
     first = claims.claim("gateway")
     claims.release()
+    before = json.loads((tmp_path / "ports.json").read_text())
     with socket.create_server((ports.HOST, first)):
         second = claims.claim("gateway")
         assert second > first
+    assert json.loads((tmp_path / "ports.json").read_text()) == {**before, "gateway": second}
+    assert state.Lock(claims._folder / str(first)).is_taken is False  # Another stack may have it from now on.
     claims.release()
     again = ports.Ports(tmp_path)
     assert again.claim("gateway") == second
     again.release()
+
+
+def test_when_a_whole_range_is_taken_a_part_has_none(claims: ports.Ports, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = claims.claim("gateway")
+    claims.release()
+    monkeypatch.setattr(ports, "TRIES", 1)
+    with socket.create_server((ports.HOST, first)), pytest.raises(ports.NoPortFreeError, match="gateway"):
+        claims.claim("gateway")
 
 
 def test_a_listener_on_all_addresses_counts(claims: ports.Ports) -> None:

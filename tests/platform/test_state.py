@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -60,3 +61,15 @@ def test_a_lock_is_free_as_soon_as_its_holder_was_killed(tmp_path: Path) -> None
     assert state.Lock(path).is_taken
     lock.release()
     assert not state.Lock(path).is_taken
+
+
+def test_a_lock_is_waited_for_and_says_the_newest_word_of_its_holder(tmp_path: Path) -> None:
+    lock = state.Lock(tmp_path / "lock")
+    lock.take()
+    for word in ("a long word", "short"):
+        lock.write(word)
+    assert lock.path.read_text() == "short"
+    Timer(0.05, lock.release).start()
+    late = state.Lock(lock.path)
+    late.take(patience_seconds=60)
+    late.release()
