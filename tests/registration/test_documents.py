@@ -248,6 +248,7 @@ async def test_a_document_is_handed_out_as_a_download_that_no_browser_runs(desk:
     assert answer.content == PDF
     assert answer.headers["content-disposition"] == 'attachment; filename="irs_letter.pdf"'
     assert answer.headers["content-type"] == "application/pdf"
+    assert answer.headers["content-length"] == str(len(PDF))  # Else nobody would see that the end is missing.
     assert "sandbox" in answer.headers["content-security-policy"]
     assert answer.headers["x-content-type-options"] == "nosniff"
     missing = await desk.http.get(f"{url}/{new_id()}", headers=bearer(filed["action_token"]))
