@@ -113,28 +113,24 @@ async def test_asking_for_a_code_never_tells_whether_a_person_has_an_account(des
     assert shape(wrong[0]) == shape(wrong[1])
 
 
-def test_one_ipv6_customer_is_one_client_however_many_addresses_they_have() -> None:
-    ring = keys.Keyring(secrets.Vault({"k": bytes(32)}), bytes(32), {}, {}, bytes(32))
-    assert ring.client_fingerprint("2001:db8::1") == ring.client_fingerprint("2001:db8::ffff")
-    assert ring.client_fingerprint("2001:db8::1") != ring.client_fingerprint("2001:db8:0:1::1")
-    assert ring.client_fingerprint("192.0.2.1") != ring.client_fingerprint("192.0.2.2")
-
-
 # --- Keys -------------------------------------------------------------------------------------------
 
 
 def a_ring() -> keys.Keyring:
     """Return keys that seal for nobody."""
-    return keys.Keyring(secrets.Vault({"k1": bytes(32)}), bytes(32), {}, {}, bytes(range(32)))
+    return keys.Keyring(secrets.Vault({"k1": bytes(32)}), bytes(32), {}, {}, bytes(32))
 
 
-def test_a_fingerprint_is_of_one_request_of_an_address_however_it_is_typed_and_of_a_whole_network() -> None:
+def test_one_ipv6_customer_is_one_client_however_many_addresses_they_have() -> None:
+    ring = a_ring()
+    assert ring.client_fingerprint("2001:db8::1") == ring.client_fingerprint("2001:db8::ffff")
+    assert ring.client_fingerprint("2001:db8::1") != ring.client_fingerprint("2001:db8:0:1::1")
+    assert ring.client_fingerprint("192.0.2.1") != ring.client_fingerprint("192.0.2.2")
+
+
+def test_equal_codes_of_two_requests_do_not_look_equal() -> None:
     ring, one, other = a_ring(), RequestId(new_id()), RequestId(new_id())
     assert ring.code_fingerprint(one, "04711815") != ring.code_fingerprint(other, "04711815")
-    assert ring.email_fingerprint("Maria@Clinic.example") == ring.email_fingerprint("maria@clinic.example")
-    assert ring.client_fingerprint("2001:db8::1") == ring.client_fingerprint("2001:db8::ffff:2")
-    clients = ("2001:db8::1", "2001:db8:0:1::1", "203.0.113.7", "203.0.113.8", "no address")
-    assert len({ring.client_fingerprint(client) for client in clients}) == len(clients)
 
 
 def test_a_locked_field_opens_only_under_its_own_name_and_no_key_is_printed() -> None:
