@@ -185,8 +185,13 @@ async def test_a_body_of_the_wrong_shape_is_told_by_its_fields(
     ids=str,
 )
 async def test_a_body_that_is_not_json_as_all_read_it_is_refused(client: httpx.AsyncClient, body: bytes) -> None:
-    for content_type in ("application/json", "Application/JSON", "application/merge-patch+json; charset=utf-8"):
-        answer = await client.post("/v1/people", content=body, headers={"content-type": content_type})
+    types = ("application/json", "Application/JSON", "application/merge-patch+json; charset=utf-8")
+    once = [[("content-type", each)] for each in types]
+    twice = [
+        [("content-type", each) for each in both] for both in (("application/json", "text/plain"), ("x/y", *types))
+    ]
+    for headers in [*once, *twice]:
+        answer = await client.post("/v1/people", content=body, headers=headers)
 
         told = problem(answer, 400, "malformed")
         assert len(told["trace_id"]) == 32
