@@ -3,7 +3,6 @@
 Source: domain 2 (separation of duty, seats), 4 (effects), 5 (departures), 6 (sign-in), 7 (ids); R1, R6, R13.
 """
 
-import ipaddress
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -320,15 +319,6 @@ class Account:
 
 NOBODY = Account(PersonId(UUID(int=0)), "", "closed", None, 0, None)
 """Who is meant by a user ID that nobody has: what is done for others is done for this one, and reaches no row."""
-
-
-def client_of(address: str) -> str:
-    """Return what counts as one client: an IPv4 address, or the /64 that one IPv6 subscriber has."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return str(found) if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))
 
 
 def check_client(limit_reached_at: datetime | None, at: datetime) -> None:

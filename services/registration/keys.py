@@ -3,14 +3,13 @@
 Stands on the storage floor beside `store`: it knows keys, and no rows.
 """
 
-import ipaddress
 import secrets as random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from shared import secrets
+from shared import clients, secrets
 from shared.ids import RequestId
 
 ACT_PURPOSE = "act on request"
@@ -55,13 +54,8 @@ class Keyring:
         return self.fingerprint("invitation", _plain(code))
 
     def client_fingerprint(self, address: str) -> str:
-        """Return the keyed hash under which a client's network address is counted; all of an IPv6 /64 are one."""
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return self.fingerprint("client address", address)
-        one = ipaddress.ip_network((parsed, 64), strict=False) if parsed.version == 6 else parsed
-        return self.fingerprint("client address", str(one))
+        """Return the keyed hash under which the calls of one client are counted."""
+        return self.fingerprint("client address", clients.client_of(address))
 
     def lock_address(self, invitation_id: UUID, email: str) -> str:
         """Encrypt the address of one invitation for storage."""

@@ -100,10 +100,3 @@ def test_the_owner_of_an_application_may_take_it_from_a_practitioner(
         COMMUNITY, application_code, practitioner, new_person(), new_person(), [owner]
     )
     assert (Standing.APPROVER in found) is expected
-
-
-def test_one_client_is_an_address_or_the_network_that_one_subscriber_has() -> None:
-    assert domain.client_of("203.0.113.7") == "203.0.113.7"
-    assert domain.client_of("2001:db8:1:2:3:4:5:6") == domain.client_of("2001:db8:1:2::1") == "2001:db8:1:2::/64"
-    assert domain.client_of("2001:db8:1:3::1") != domain.client_of("2001:db8:1:2::1")
-    assert domain.client_of("") == ""

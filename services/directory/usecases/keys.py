@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.directory import domain
-from shared import secrets
+from shared import clients, secrets
 
 
 @dataclass(frozen=True)
@@ -26,4 +25,4 @@ class Keys:
 
     def client_hash(self, address: str) -> str:
         """Return the hash under which the failures of one client are counted."""
-        return secrets.fingerprint(self.fingerprint_key, "client", domain.client_of(address))
+        return secrets.fingerprint(self.fingerprint_key, "client", clients.client_of(address))
