@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 from services import preparation
 from shared import deployment
 from shared.platform import state
+from shared.settings import Origin
 
 PORT = 8100
 """Each service has a host of its own, so all answer on the same port."""
@@ -28,7 +29,7 @@ class InstallationSettings(BaseSettings):
 
     postgres_url: SecretStr = Field(description="Of an administrator: it makes a role and a database for each service")
     kafka_servers: str = Field(description="host:port[,host:port]")
-    public_url: str = Field(description="The one origin that people and programs use")
+    public_url: Origin = Field(description="The one origin that people and programs use")
     smtp_url: SecretStr = Field(description="As notification's")
     documents_url: str = Field(default="file:///documents", description="As registration's")
     clock_file: Path = Field(default=Path("/clock/offset"), description="Offset of the domain clock, for the story")

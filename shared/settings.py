@@ -4,11 +4,12 @@ Each service has one frozen class on this base, with a prefix of its own: IACS_A
 """
 
 import json
+import re
 from base64 import urlsafe_b64decode
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared import clock, outbox
@@ -51,12 +52,20 @@ def _jwk(text: object) -> dict[str, Any]:
     return found
 
 
+def _origin(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#@]+", text):
+        raise ValueError("must be an origin: scheme and host, no path and no slash behind, like https://iacs.example")
+    return text
+
+
 Key = Annotated[bytes, NoDecode, BeforeValidator(_key), Field(repr=False)]
 """32 bytes as base64url."""
 Keys = Annotated[dict[str, bytes], NoDecode, BeforeValidator(_keys), Field(repr=False)]
 """A JSON object of such keys by key id; the last one encrypts, all decrypt."""
 Jwk = Annotated[dict[str, Any], NoDecode, BeforeValidator(_jwk), Field(repr=False)]
 """A JSON Web Key."""
+Origin = Annotated[str, AfterValidator(_origin)]
+"""Where something is reached, as browsers name it (RFC 6454)."""
 
 
 class Settings(BaseSettings):
@@ -81,7 +90,7 @@ class Settings(BaseSettings):
     kafka_key_file: str | None = Field(default=None, description="PEM, of that certificate")
     api_host: str = Field(default="127.0.0.1", description="The address to listen on")
     api_port: int = Field(ge=1, le=65535, description="A worker alone answers health and metrics there")
-    public_url: str = Field(description="The one origin that people and programs use, like https://iacs.example")
+    public_url: Origin = Field(description="The one origin that people and programs use, like https://iacs.example")
     secret_key: Key = Field(description="Seals cursors and this service's own tokens")
     clock_file: Path | None = Field(default=None, description="Offset of the domain clock; embedded profile only")
     log_json: bool = Field(default=True, description="One JSON object a line on stderr; else lines for people")
@@ -91,7 +100,7 @@ class Settings(BaseSettings):
         if self.profile == "production":
             if self.clock_file is not None:
                 raise ValueError("clock_file is for the embedded profile alone")
-            if self.public_url.startswith("http://"):
+            if not self.public_url.startswith("https://"):
                 raise ValueError("public_url must be https in production")
             if self.kafka_security_protocol == "PLAINTEXT":
                 raise ValueError("kafka_security_protocol must be SSL or SASL_SSL in production")

@@ -23,7 +23,7 @@ def worker(told: NotificationSettings, db: Database) -> Worker:
             bell,
             seal_key=told.seal_key,
             mail_from=told.mail_from,
-            public_url=told.public_url.rstrip("/"),
+            public_url=told.public_url,
         )
         for _ in range(timers.SENDERS)
     ]

@@ -71,6 +71,11 @@ def test_a_process_is_told_everything_by_its_environment(monkeypatch: pytest.Mon
         ("DATA_KEYS", '{"k1": 1}'),
         ("SEAL_KEY", "{}"),
         ("SEAL_KEY", "kty"),
+        ("PUBLIC_URL", "iacs.example"),
+        ("PUBLIC_URL", "ftp://iacs.example"),
+        ("PUBLIC_URL", "HTTPS://iacs.example"),
+        ("PUBLIC_URL", "https://iacs.example/"),
+        ("PUBLIC_URL", "https://iacs.example/a?b#c"),
     ],
 )
 def test_an_error_names_the_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str | None) -> None:
