@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from services.registration import domain, store, tables
 from services.registration.api.bodies import CorrectionBody, RequestBody
@@ -116,6 +116,11 @@ def test_a_call_names_fifty_fields_at_most(body: type[web.Body], whole: dict[str
         body.model_validate(whole | {place: many})
     many.popitem()
     assert body.model_validate(whole | {place: many})
+
+
+def test_a_call_keeps_every_value_of_a_list_for_the_rules_to_judge() -> None:
+    numbers: list[JsonValue] = [f"A{number:05}" for number in range(60)]
+    assert CorrectionBody(data={"ptans": numbers}).values() == {"ptans": numbers}
 
 
 # --- Idempotency-Key ------------------------------------------------------------------------------

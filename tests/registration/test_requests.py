@@ -65,6 +65,16 @@ def test_all_faults_are_told_at_once_each_with_its_place_its_rule_and_an_example
     assert all(fault.rule and fault.example for fault in refusal.faults)
 
 
+def test_every_value_of_a_list_is_kept_and_a_list_that_is_too_long_is_named(provider_supplier: Community) -> None:
+    numbers = [f"A{number:05}" for number in range(51)]
+    wish = domain.check(
+        provider_supplier, an_order(data=an_organization(ptans=numbers[:50])), signed_in=False, today=TODAY
+    )
+    assert wish.data["ptans"] == tuple(numbers[:50])
+    (fault,) = refusal_of(provider_supplier, an_order(data=an_organization(ptans=numbers))).faults
+    assert (fault.pointer, fault.rule) == ("/data/ptans", "50 values at most, each 4 to 15 letters and digits")
+
+
 def test_a_fault_never_repeats_what_was_typed(provider_supplier: Community) -> None:
     typed = {"ssn": "666-12-3456", "birth_date": "2020-01-01", "email": "secret@@x"}
     refusal = refusal_of(provider_supplier, an_order(applicant=an_applicant(**typed)))

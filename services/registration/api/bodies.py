@@ -140,4 +140,4 @@ def _line(value: JsonValue) -> str:
 
 
 def _line_or_lines(value: JsonValue) -> str | list[str]:
-    return [_line(each) for each in value[:50]] if isinstance(value, list) else _line(value)
+    return [_line(each) for each in value] if isinstance(value, list) else _line(value)

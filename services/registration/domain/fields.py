@@ -16,6 +16,7 @@ from shared.names import normalise_business_name, normalise_name
 
 ADULT_YEARS = 18
 OLDEST_YEARS = 130
+LIST_LENGTH = 50
 
 Clean = Callable[[str, date], str | None]
 """What was typed and today's date in, the form to store out; None if the rule is broken."""
@@ -321,7 +322,7 @@ RULES: Mapping[str, FieldRule] = {
         FieldRule(
             "ptans",
             "Provider Transaction Access Numbers (PTANs)",
-            "Each 4 to 15 letters and digits",
+            f"Each 4 to 15 letters and digits; {LIST_LENGTH} at most",
             "4 to 15 letters and digits",
             ("A12345", "ab12", "123456789012345"),
             ("A12", "1234567890123456", "A-1234", ""),

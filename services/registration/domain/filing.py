@@ -244,6 +244,9 @@ def _clean(
                 faults.append(FieldFault(where, f"is missing: {rule.rule}", _example(rule, community)))
         elif rule.is_list:
             values = [value] if isinstance(value, str) else list(value)
+            if len(values) > fields.LIST_LENGTH:
+                faults.append(FieldFault(where, f"{fields.LIST_LENGTH} values at most, each {rule.rule}", rule.example))
+                continue
             cleaned = [_one(rule, each, community, today) for each in values]
             faults += [
                 FieldFault(f"{where}/{number}", rule.rule, rule.example)
