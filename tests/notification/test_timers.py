@@ -481,6 +481,23 @@ async def test_a_worker_that_is_told_to_stop_while_it_records_what_was_sent_reco
     assert (await row_of(db)).state == "sent"
 
 
+async def test_what_was_sent_is_recorded_though_the_database_hangs_up_meanwhile(
+    db: Database, mails: MailServer
+) -> None:
+    await feed(db, ARequest().code_asked())
+    async with db.begin() as tx:
+        await tx.raw.execute("LOCK TABLE outbox")
+        sending = asyncio.create_task(sender(db, mails.address).send_due())
+        await someone_waits_for_a_lock(db)
+        await tx.raw.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+    await sending
+    assert (await row_of(db)).state == "sent"
+    assert len(mails.received) == 1
+
+
 async def test_what_is_settled_while_its_mail_is_on_its_way_is_not_asked_for_again(
     db: Database, mails: MailServer
 ) -> None:
