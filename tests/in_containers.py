@@ -59,8 +59,10 @@ class Postgres(_InContainer, postgres.Postgres):
 
     def start(self, progress: Progress = silent) -> None:
         """Start it, and return when it answers from outside."""
-        settings = {**postgres.SETTINGS, **postgres.FORGETFUL, "listen_addresses": "*"}
-        del settings["unix_socket_directories"]
+        settings = {**postgres.SETTINGS, **postgres.FORGETFUL}
+        # Where it listens, the image decides: nowhere outside while it sets itself up, and then everywhere.
+        for name in ("listen_addresses", "unix_socket_directories"):
+            del settings[name]
         words = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         self._container = (
             DockerContainer(POSTGRES)
