@@ -10,6 +10,7 @@ nothing else does, and state records never wait. Source: architecture 5.
 import base64
 import hashlib
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -186,6 +187,8 @@ class Delivery:
     def __init__(self, db: Database, handlers: Handlers) -> None:
         self._db = db
         self._handlers = handlers
+        self.moved_at = time.monotonic()
+        """When the last event was handled: a batch on a slow database takes its time and does not stand still."""
 
     async def take(self, records: Sequence[KafkaRecord], *, wait: Callable[[float], Awaitable[None]]) -> None:
         """Apply a batch; return when every record is done, skipped or parked and that is committed.
@@ -319,6 +322,7 @@ class Delivery:
             if item.envelope.id in fresh:
                 fresh.discard(item.envelope.id)
                 await self._handlers.apply_event(tx, item)
+                self.moved_at = time.monotonic()
                 telemetry.events_handled.labels(item.envelope.type, "done").inc()
                 telemetry.event_lag.observe(max(0.0, (tx.now - item.envelope.time).total_seconds()))
             else:

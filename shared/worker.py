@@ -35,6 +35,8 @@ _DATABASE_TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Inte
 BATCH = 500
 POLL_MILLISECONDS = 200
 MAX_POLL_INTERVAL_SECONDS = 60
+START_SECONDS = 60
+"""How long a member may take to find a broker: silent ones are asked one after the other, forty seconds each."""
 ANSWER_SECONDS = 20
 """How long the client may take to answer: a hundred times what it is asked to wait for records."""
 INBOX_KEPT = text("interval '395 days'")
@@ -95,7 +97,6 @@ class Worker:
         self._turn = asyncio.Semaphore(CHORES_AT_ONCE)
         self._consumer: Any = None
         self._moved_at = time.monotonic()
-        self._retrying = False
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -108,11 +109,12 @@ class Worker:
 
     @property
     def is_alive(self) -> bool:
-        """False when the broker answers and yet nothing has been polled for two intervals.
+        """False when nothing has been polled, handled or tried again for two intervals.
 
-        A worker that cannot reach the broker, or waits for the database, is alive.
+        A worker that cannot reach the broker, or waits for the database, tries again and again: it is alive.
         """
-        return self._retrying or time.monotonic() - self._moved_at < 2 * MAX_POLL_INTERVAL_SECONDS
+        moved_at = max(self._moved_at, self._delivery.moved_at)
+        return time.monotonic() - moved_at < 2 * MAX_POLL_INTERVAL_SECONDS
 
     # --- Listening ---------------------------------------------------------------------------
 
@@ -124,6 +126,7 @@ class Worker:
                 async with self._subscribed() as consumer:
                     await self._poll(consumer)
                 log.warning("the consumer has no assignment although the broker answers: starting anew")
+                self._moved_at = time.monotonic()
             except (KafkaError, OSError, TimeoutError) as error:
                 log.info("the broker cannot be reached", error=type(error).__name__)
                 self._moved_at = time.monotonic()
@@ -133,7 +136,7 @@ class Worker:
     async def _subscribed(self) -> AsyncIterator[Any]:
         """A member of the group. FastStream keeps its life; it has no handler, so it reads nothing itself."""
         broker = KafkaBroker(
-            self._kafka.servers,
+            self._kafka.servers.split(","),  # As one text it would be taken for one server.
             security=_security(self._kafka),
             client_id=f"iacs-{self.service}",
             allow_auto_create_topics=False,
@@ -150,7 +153,8 @@ class Worker:
             heartbeat_interval_ms=1_000,
         )
         try:
-            await broker.start()
+            async with asyncio.timeout(START_SECONDS):
+                await broker.start()
             self._consumer = subscriber.consumer
             self._moved_at = time.monotonic()
             yield subscriber.consumer
@@ -183,9 +187,7 @@ class Worker:
         try:
             await self._delivery.take(records, wait=lambda seconds: self._back_off(consumer, seconds))
         finally:
-            if self._retrying:
-                self._retrying = False
-                consumer.resume(*consumer.paused())
+            consumer.resume(*consumer.paused())
         self._moved_at = time.monotonic()
         nexts: dict[TopicPartition, int] = {}
         for record in records:
@@ -221,8 +223,8 @@ class Worker:
 
     async def _back_off(self, consumer: Any, seconds: float) -> None:
         """Wait without leaving the group: paused partitions are polled and give nothing."""
-        self._retrying = True
-        ends_at = time.monotonic() + seconds
+        self._moved_at = time.monotonic()
+        ends_at = self._moved_at + seconds
         while (left := ends_at - time.monotonic()) > 0:
             consumer.pause(*consumer.assignment())
             try:

@@ -1,6 +1,7 @@
 """The worker on a real Kafka: it hears everything once, whatever is on the wire and whatever happens around it."""
 
 import asyncio
+import socket
 import struct
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -190,6 +191,13 @@ async def test_what_is_on_the_wire_has_its_effect_once_and_is_acknowledged_after
     assert sorted(await toy.effects()) == sorted(map(id_of, [*before, *later, last]))
 
 
+async def test_of_several_servers_one_that_answers_is_enough(toy: Toy) -> None:
+    record = a_notice(0)
+    await toy.send(record)
+    async with toy.working(servers=f"127.0.0.1:1,{toy.stack.kafka.servers}"):
+        await toy.heard(id_of(record))
+
+
 async def test_nothing_is_acknowledged_before_its_effect_is_committed(toy: Toy) -> None:
     record = a_notice()
     async with toy.working():
@@ -287,14 +295,14 @@ async def test_a_database_that_is_gone_is_waited_for_in_the_group_and_everything
         )
         await toy.send(during)
         consumer = one._consumer
-        await until_true(lambda: one._retrying and consumer.paused() == consumer.assignment() != set())
+        await until_true(lambda: consumer.paused() == consumer.assignment() != set())
         await toy.send(late)
         assert one.is_alive
         assert [left[0] for left in await toy.members()] == [member[0]]
 
         await asyncio.to_thread(toy.stack.postgres.psql, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         await toy.heard(*map(id_of, (first, during, late)))
-        await until_true(lambda: not one._retrying and consumer.paused() == set())
+        await until_true(lambda: consumer.paused() == set())
         assert [left[0] for left in await toy.members()] == [member[0]], "it never left the group"
 
     assert sorted(await toy.effects()) == sorted(map(id_of, (first, during, late)))
@@ -305,16 +313,22 @@ async def test_a_database_that_is_gone_is_waited_for_in_the_group_and_everything
 # --- Whether it lives -----------------------------------------------------------------------------------
 
 
-async def test_a_worker_without_a_broker_is_alive(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "MAX_POLL_INTERVAL_SECONDS", 3)
-    async with toy.working(servers="127.0.0.1:1") as one:
-        began = time.monotonic()
+@pytest.mark.parametrize("does_listen", [False, True])
+async def test_a_worker_without_a_broker_that_answers_is_alive(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, does_listen: bool
+) -> None:
+    monkeypatch.setattr(worker, "MAX_POLL_INTERVAL_SECONDS", 2)
+    monkeypatch.setattr(worker, "START_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1] if does_listen else 1
+        async with toy.working(servers=f"127.0.0.1:{port}") as one:
+            began = time.monotonic()
 
-        async def longer_than_two_intervals() -> bool:
-            assert one.is_alive
-            return time.monotonic() - began > 7
+            async def longer_than_two_intervals() -> bool:
+                assert one.is_alive
+                return time.monotonic() - began > 5
 
-        await until(longer_than_two_intervals)
+            await until(longer_than_two_intervals)
 
 
 async def test_a_worker_is_dead_when_nothing_moves_for_two_intervals(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,7 +340,7 @@ async def test_a_worker_is_dead_when_nothing_moves_for_two_intervals(toy: Toy, m
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 2 * worker.MAX_POLL_INTERVAL_SECONDS + 1)
     assert not one.is_alive
-    one._retrying = True  # It waits for its database.
+    one._delivery.moved_at = time.monotonic()  # It is in the middle of a long batch.
     assert one.is_alive
 
 
