@@ -5,7 +5,7 @@ import faulthandler
 import gc
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -26,8 +26,12 @@ log = telemetry.logger(__name__)
 
 def run(app: FastAPI, worker: Worker | None, settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. A worker alone still answers health and metrics through `app`."""
-    with asyncio.Runner(loop_factory=_loop) as runner:
-        runner.run(_serve(app, worker, settings))
+    try:
+        with asyncio.Runner(loop_factory=_loop) as runner:
+            runner.run(_serve(app, worker, settings))
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        signal.alarm(0)
 
 
 def _loop() -> asyncio.AbstractEventLoop:
@@ -61,47 +65,52 @@ async def _serve(app: FastAPI, worker: Worker | None, settings: Settings) -> Non
     serving = asyncio.create_task(server.serve(), name="api")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     working = [asyncio.create_task(worker.run(), name="worker")] if worker else []
-    done, _ = await asyncio.wait([serving, stopping, *working], return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait([serving, stopping, beating, *working], return_when=asyncio.FIRST_COMPLETED)
     # The worker goes first: it still needs the database that the application's lifespan closes.
-    for task in (*working, stopping):
+    for task in (*working, stopping, beating):
         task.cancel()
-    await asyncio.gather(*working, stopping, return_exceptions=True)
+    await asyncio.gather(*working, stopping, beating, return_exceptions=True)
     server.should_exit = True
     await serving
-    beating.cancel()
-    with suppress(asyncio.CancelledError):
-        await beating
     for task in done:
         task.result()
 
 
 async def _beat(worker: Worker | None) -> None:
-    """Put the end of this process off, again and again, for as long as it moves.
-
-    The end is a thread's that needs neither this loop nor the interpreter's lock. It writes to stderr where every
-    thread stands, and exits with status 1.
-    """
+    """Put the end of this process off, again and again, for as long as it moves; and once more when it is to end."""
     moved = True
     try:
         while True:
             if worker is None or worker.is_alive:
                 moved = True
-                faulthandler.dump_traceback_later(STANDSTILL_SECONDS, exit=True)
+                _put_off_the_end()
             elif moved:
                 moved = False
                 log.error("the worker stands still", tasks=[_place_of(task) for task in asyncio.all_tasks()])
             await asyncio.sleep(BEAT_SECONDS)
     finally:
-        faulthandler.cancel_dump_traceback_later()
+        _put_off_the_end()
+
+
+def _put_off_the_end() -> None:
+    """Let this process end in STANDSTILL_SECONDS, and no earlier.
+
+    The end is a thread's that needs neither the loop nor the interpreter's lock. It writes to stderr where every thread
+    stands, and exits with status 1. If stderr is what everything waits for, the system's alarm ends the process.
+    """
+    faulthandler.dump_traceback_later(STANDSTILL_SECONDS, exit=True)
+    signal.alarm(int(STANDSTILL_SECONDS) + 10)
 
 
 def _place_of(task: asyncio.Task[object]) -> str:
     """Return a task's name and the line of each coroutine in which it waits, the outermost first."""
     lines: list[str] = []
     awaited: Any = task.get_coro()
-    while (frame := getattr(awaited, "cr_frame", None)) is not None:
+    while (frame := getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)) is not None:
         lines.append(f"{frame.f_code.co_qualname}:{frame.f_lineno}")
-        awaited = getattr(awaited, "cr_await", None)
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
+        if not hasattr(awaited, "cr_frame"):  # A context manager waits in the generator that it is made of.
+            awaited = getattr(frame.f_locals.get("self"), "gen", None)
     return " > ".join([task.get_name(), *lines])
 
 
