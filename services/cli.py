@@ -158,8 +158,14 @@ def serve(
 def install(folder: Path) -> None:
     """Make containers ready (IACS_INSTALLATION_…): secrets into FOLDER/<service>, databases, topics, first contents."""
     from services import installation  # noqa: PLC0415
+    from shared.settings import SettingsError, load  # noqa: PLC0415
 
-    installation.install(folder, installation.InstallationSettings())
+    try:
+        told = load(installation.InstallationSettings)
+    except SettingsError as error:
+        errors.print(f"[red]Nothing can be installed as was told:[/red]\n{error}")
+        raise typer.Exit(2) from None
+    installation.install(folder, told)
     console.print("Installed: each service has its settings, its database at the newest schema, and its topics.")
 
 

@@ -52,9 +52,17 @@ def _jwk(text: object) -> dict[str, Any]:
     return found
 
 
+_ORIGIN = re.compile(r"(https?)://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
+_USUAL_PORT = {"http": "80", "https": "443"}
+
+
 def _origin(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#@]+", text):
-        raise ValueError("must be an origin: scheme and host, no path and no slash behind, like https://iacs.example")
+    found = _ORIGIN.fullmatch(text)
+    if not found or found[2] == _USUAL_PORT[found[1]] or int(found[2] or 0) > 65535:
+        raise ValueError(
+            "must be an origin as browsers write it: scheme and host in lower case, a port only if it is not the usual "
+            "one, and nothing behind, like https://iacs.example"
+        )
     return text
 
 
@@ -132,7 +140,7 @@ class Settings(BaseSettings):
         )
 
 
-T = TypeVar("T", bound=Settings)
+T = TypeVar("T", bound=BaseSettings)
 
 
 def load(cls: type[T], environment: dict[str, str] | None = None) -> T:
@@ -149,7 +157,8 @@ def load(cls: type[T], environment: dict[str, str] | None = None) -> T:
         return cls(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         lines = [
-            f"{prefix}{'_'.join(str(part) for part in fault['loc'][:1]).upper() or '*'}: {fault['msg']}"
+            f"{prefix}{'_'.join(str(part) for part in fault['loc'][:1]).upper() or '*'}: "
+            + fault["msg"].removeprefix("Value error, ")
             for fault in error.errors(include_input=False, include_url=False)
         ]
         raise SettingsError("\n".join(lines)) from None

@@ -76,6 +76,10 @@ def test_a_process_is_told_everything_by_its_environment(monkeypatch: pytest.Mon
         ("PUBLIC_URL", "HTTPS://iacs.example"),
         ("PUBLIC_URL", "https://iacs.example/"),
         ("PUBLIC_URL", "https://iacs.example/a?b#c"),
+        ("PUBLIC_URL", "https://iacs.example:443"),
+        ("PUBLIC_URL", "https://iacs.example:65536"),
+        ("PUBLIC_URL", "https://iacs.example:port"),
+        ("PUBLIC_URL", "https://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example"),
     ],
 )
 def test_an_error_names_the_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str | None) -> None:
@@ -96,6 +100,13 @@ def test_all_errors_are_told_at_once_and_no_value_is() -> None:
         "IACS_TOY_DATA_KEYS",
     ]
     assert "hush" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://iacs.example", "http://127.0.0.1:8080", "https://[2001:db8::1]:8443", "http://localhost"]
+)
+def test_an_origin_is_taken_as_browsers_write_it(origin: str) -> None:
+    assert settings.load(Toy, told(PUBLIC_URL=origin)).public_url == origin
 
 
 def test_production_refuses_what_only_a_demonstration_may_do() -> None:
