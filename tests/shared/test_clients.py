@@ -11,7 +11,7 @@ def test_one_client_is_an_address_or_the_network_that_one_subscriber_has() -> No
     assert client_of("2001:db8:1:3::1") != client_of("2001:db8:1:2::1")
 
 
-@pytest.mark.parametrize("address", ["::ffff:203.0.113.7", "::FFFF:cb00:7107"])
+@pytest.mark.parametrize("address", ["::ffff:203.0.113.7", "::FFFF:cb00:7107", "64:ff9b::cb00:7107"])
 def test_an_ipv4_client_that_is_told_as_an_ipv6_one_is_not_the_same_as_all_others(address: str) -> None:
     assert client_of(address) == "203.0.113.7"
 

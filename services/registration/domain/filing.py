@@ -244,9 +244,6 @@ def _clean(
                 faults.append(FieldFault(where, f"is missing: {rule.rule}", _example(rule, community)))
         elif rule.is_list:
             values = [value] if isinstance(value, str) else list(value)
-            if len(values) > fields.LIST_LENGTH:
-                faults.append(FieldFault(where, f"{fields.LIST_LENGTH} values at most, each {rule.rule}", rule.example))
-                continue
             cleaned = [_one(rule, each, community, today) for each in values]
             faults += [
                 FieldFault(f"{where}/{number}", rule.rule, rule.example)
@@ -254,6 +251,8 @@ def _clean(
                 if each is None
             ]
             found[name] = tuple(dict.fromkeys(each for each in cleaned if each is not None))
+            if len(found[name]) > fields.LIST_LENGTH:
+                faults.append(FieldFault(where, f"{fields.LIST_LENGTH} values at most, each {rule.rule}", rule.example))
         else:
             one = _one(rule, value, community, today) if isinstance(value, str) else None
             if one is None:
