@@ -211,6 +211,7 @@ def test_who_listens_all_the_while_who_is_killed_and_who_starts_late_end_with_th
     before = grants(product)
     with listening(product, tmp_path / "all the while") as steady, ThreadPoolExecutor(1) as beside:
         with listening(product, tmp_path / "killed") as killed:
+            whole.wait_until(lambda: held(lines_of(killed)) == before, "it has all that there was")
             people = beside.submit(tell)
             whole.wait_until(lambda: not held(lines_of(killed)) <= before, "it has heard something of this")
         people.result()
