@@ -11,13 +11,32 @@ from shared import clock, migrate, outbox
 from shared.database import Database
 from shared.platform.postgres import Postgres
 
-_TABLES = """
-SELECT format('%I', relname) FROM pg_class
-WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'
-"""
-_SEQUENCES_ANEW = """
-SELECT setval(seqrelid::regclass, seqstart, false) FROM pg_sequence JOIN pg_class ON pg_class.oid = seqrelid
-WHERE relnamespace = 'public'::regnamespace
+_EMPTY = """
+DO $$
+DECLARE
+    every text[];
+    names text[] := '{}';
+    name text;
+    filled boolean;
+BEGIN
+    SELECT array_agg(format('%I', relname)) INTO every FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version';
+    -- Whoever is still writing is waited for: rows that are not committed yet would be seen too late.
+    EXECUTE 'LOCK TABLE ' || array_to_string(every, ', ') || ' IN ACCESS EXCLUSIVE MODE';
+    -- Only what has rows: each table that is truncated gets new files.
+    FOREACH name IN ARRAY every LOOP
+        EXECUTE 'SELECT EXISTS (SELECT FROM ' || name || ')' INTO filled;
+        IF filled THEN
+            names := names || name;
+        END IF;
+    END LOOP;
+    IF names <> '{}' THEN
+        EXECUTE 'TRUNCATE ' || array_to_string(names, ', ') || ' CASCADE';
+    END IF;
+    FOR name IN SELECT format('%I', sequencename) FROM pg_sequences WHERE last_value IS NOT NULL LOOP
+        EXECUTE 'ALTER SEQUENCE ' || name || ' RESTART';
+    END LOOP;
+END $$
 """
 
 
@@ -62,7 +81,7 @@ class Databases:
         try:
             async with database.begin() as tx:
                 tx.memory.clear()
-                await _empty(tx.raw)
+                await tx.raw.execute(_EMPTY)
         except BaseException:
             await self.drop(database)
             raise
@@ -83,17 +102,3 @@ class Databases:
             await maintenance.execute(f'DROP DATABASE "{database.url.database}" WITH (FORCE)')
         finally:
             await maintenance.close()
-
-
-async def _empty(connection: asyncpg.Connection) -> None:
-    """Delete every row, and let sequences begin anew.
-
-    Not by TRUNCATE: each table would get new files, and each statement that its connections know a new plan.
-    """
-    tables = [row[0] for row in await connection.fetch(_TABLES)]
-    # Whoever is still writing is waited for: rows that are not committed yet would be seen too late.
-    await connection.execute(f"LOCK TABLE {', '.join(tables)} IN EXCLUSIVE MODE")
-    # All go, so no reference needs to be looked at.
-    deletions = [f"DELETE FROM {table}" for table in tables]  # noqa: S608 - names of tables, from the catalogue.
-    await connection.execute("; ".join(["SET LOCAL session_replication_role = replica", *deletions]))
-    await connection.execute(_SEQUENCES_ANEW)
