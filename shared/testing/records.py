@@ -9,10 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.errors import KafkaError
 
 from shared import envelope
 from shared.contracts.base import Event, State
 from shared.ids import new_id
+from shared.testing.waiting import until
 
 Header = tuple[str, bytes | None]
 
@@ -116,7 +119,8 @@ async def tail(servers: str, *topics: str) -> AsyncIterator[Tail]:
     consumer = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False)
     await consumer.start()
     try:
-        cluster = await consumer._client.fetch_all_metadata()
+        cluster = await until(lambda: _known(consumer))
+        assert cluster is not None
         places = [TopicPartition(topic, n) for topic in topics for n in cluster.partitions_for_topic(topic) or ()]
         consumer.assign(places)
         for place, end in (await consumer.end_offsets(places)).items():
@@ -124,3 +128,11 @@ async def tail(servers: str, *topics: str) -> AsyncIterator[Tail]:
         yield Tail(consumer)
     finally:
         await consumer.stop()
+
+
+async def _known(consumer: AIOKafkaConsumer) -> ClusterMetadata | None:
+    """Return what there is; None of a broker that was silent and is about to be let in again."""
+    try:
+        return await consumer._client.fetch_all_metadata()
+    except KafkaError:
+        return None

@@ -519,7 +519,6 @@ async def test_a_broker_that_falls_silent_under_a_send_is_told_of_once_and_until
         records = await log.records(scope, expected_count=2)
         await until_true(is_reachable)
         assert one.is_leader
-    await until_true(lambda: kafka.is_ready(port))  # Given up for its silence, it is let in again a moment later.
 
     assert [said(record) for record in in_order(records)] == [(1, 1), (2, 2)]
     told = [line for line in caplog.records if "the broker does not answer" in line.getMessage()]
