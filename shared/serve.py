@@ -19,6 +19,8 @@ KEEP_ALIVE_SECONDS = 75
 """For so long an idle connection of a caller is kept. The gateway gives its own up before (deploy/Caddyfile)."""
 STANDSTILL_SECONDS = 60.0
 """A process that has stood still for so long ends itself: whoever keeps it starts it anew, and nothing is lost."""
+ALARM_SECONDS = 10
+"""So long after that the system's alarm ends a process that could not even say where it stood."""
 BEAT_SECONDS = 5.0
 
 log = telemetry.logger(__name__)
@@ -99,7 +101,7 @@ def _put_off_the_end() -> None:
     stands, and exits with status 1. If stderr is what everything waits for, the system's alarm ends the process.
     """
     faulthandler.dump_traceback_later(STANDSTILL_SECONDS, exit=True)
-    signal.alarm(int(STANDSTILL_SECONDS) + 10)
+    signal.alarm(int(STANDSTILL_SECONDS) + ALARM_SECONDS)
 
 
 def _place_of(task: asyncio.Task[object]) -> str:

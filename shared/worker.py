@@ -36,7 +36,8 @@ BATCH = 500
 POLL_MILLISECONDS = 200
 MAX_POLL_INTERVAL_SECONDS = 60
 START_SECONDS = 60
-"""How long a member may take to find a broker: silent ones are asked one after the other, forty seconds each."""
+"""How long a member may take to find a broker: silent ones are asked in turn, forty seconds each, and in another order
+next time."""
 ANSWER_SECONDS = 20
 """How long the client may take to answer: a hundred times what it is asked to wait for records."""
 INBOX_KEPT = text("interval '395 days'")

@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from services.notification import domain, smtp, store, timers, usecases
 from services.notification.tables import notice
-from shared.database import Database
+from shared.database import Database, Transaction
 from shared.ids import new_id
 from shared.tables import audit, outbox
 from shared.testing.waiting import someone_waits_for_a_lock
@@ -467,14 +467,21 @@ async def test_a_worker_that_is_told_to_stop_finishes_the_mail_on_its_way_and_gi
     assert states == {"unknown": 1, "due": 2}
 
 
-async def test_a_worker_that_is_told_to_stop_while_it_records_what_was_sent_records_it(
-    db: Database, mails: MailServer
-) -> None:
+@asynccontextmanager
+async def kept_from_recording(db: Database, mails: MailServer) -> AsyncIterator[tuple[Transaction, asyncio.Task[int]]]:
+    """A sender whose mail has left, and which cannot record that before the block ends; with who keeps it from it."""
     await feed(db, ARequest().code_asked())
     async with db.begin() as tx:
         await tx.raw.execute("LOCK TABLE outbox")
         sending = asyncio.create_task(sender(db, mails.address).send_due())
         await someone_waits_for_a_lock(db)
+        yield tx, sending
+
+
+async def test_a_worker_that_is_told_to_stop_while_it_records_what_was_sent_records_it(
+    db: Database, mails: MailServer
+) -> None:
+    async with kept_from_recording(db, mails) as (_, sending):
         sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
@@ -484,11 +491,7 @@ async def test_a_worker_that_is_told_to_stop_while_it_records_what_was_sent_reco
 async def test_what_was_sent_is_recorded_though_the_database_hangs_up_meanwhile(
     db: Database, mails: MailServer
 ) -> None:
-    await feed(db, ARequest().code_asked())
-    async with db.begin() as tx:
-        await tx.raw.execute("LOCK TABLE outbox")
-        sending = asyncio.create_task(sender(db, mails.address).send_due())
-        await someone_waits_for_a_lock(db)
+    async with kept_from_recording(db, mails) as (tx, sending):
         await tx.raw.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND wait_event_type = 'Lock'"

@@ -173,6 +173,12 @@ async def test_a_batch_is_done_in_order_and_in_one_transaction(toy: Toy) -> None
     assert toy.waits == []
 
 
+async def test_who_handles_an_event_has_moved(toy: Toy) -> None:
+    before = toy.delivery.moved_at
+    await toy.hear(an_event())
+    assert toy.delivery.moved_at > before
+
+
 async def test_a_repeat_has_no_second_effect_within_a_batch_and_across(toy: Toy) -> None:
     event, other = an_event(), an_event()
 

@@ -1,6 +1,7 @@
 """A process that stands still ends itself and says where it stood; one that moves is left alone."""
 
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -47,10 +48,13 @@ async def well(): return "well"
 @app.get("/loop")
 async def stand_still_with_everybody(): time.sleep(600)
 
+@app.get("/log")
+async def stand_still_over_the_log(): sys.stderr.write("more than a pipe takes " * 100_000)
+
 @app.get("/worker")
 async def stand_still_alone(): StandIn.is_alive = False
 
-serve.STANDSTILL_SECONDS, serve.BEAT_SECONDS = {STANDSTILL_SECONDS}, 0.1
+serve.STANDSTILL_SECONDS, serve.ALARM_SECONDS, serve.BEAT_SECONDS = {STANDSTILL_SECONDS}, 1, 0.1
 telemetry.configure_logs("tests", as_json=True)
 serve.run(app, worker, SimpleNamespace(api_host="127.0.0.1", api_port=int(sys.argv[1])))
 """
@@ -89,6 +93,13 @@ def test_a_process_is_left_alone_while_it_moves_and_ends_when_its_loop_stands_st
         said = it.process.communicate(timeout=30)[1]
     assert it.process.returncode == 1
     assert "in stand_still_with_everybody" in said
+
+
+def test_a_process_that_waits_for_its_own_log_ends_without_a_word() -> None:
+    with serving() as it:
+        with pytest.raises(httpx.TransportError):
+            it.http.get("/log")
+        assert it.process.wait(timeout=30) == -signal.SIGALRM
 
 
 def test_a_process_whose_worker_stands_still_ends_and_says_for_what_it_waited() -> None:

@@ -68,7 +68,7 @@ class RequestBody(web.Body):
     data: dict[str, JsonValue] = Field(
         default_factory=dict,
         max_length=50,
-        description="The `fields` of the kind, by name; of one that has several values, a list of 50 at most",
+        description=f"The `fields` of the kind, by name; of several values, a list of {fields.LIST_LENGTH} at most",
         examples=[{"group_name": "XYZ Billing"}],
     )
 
