@@ -29,9 +29,12 @@ def prepare(told: Mapping[str, str]) -> None:
 
 
 def upgrade_databases(told: Mapping[str, str], services: Sequence[str] = SERVICES) -> None:
-    """Bring the databases of these services to their newest schema."""
-    for service in services:
-        migrate.upgrade(service, told[f"IACS_{service.upper()}_DATABASE_URL"])
+    """Bring the databases of these services to their newest schema. Raises SettingsError where one has no address."""
+    names = {service: f"IACS_{service.upper()}_DATABASE_URL" for service in services}
+    if untold := [name for name in names.values() if name not in told]:
+        raise settings.SettingsError("\n".join(f"{name}: Field required" for name in untold))
+    for service, name in names.items():
+        migrate.upgrade(service, told[name])
 
 
 def read_community(path: Path) -> Community:

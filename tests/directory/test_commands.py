@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 import shared
 from services import cli
+from services.commands import reach
 from services.directory import tables
 from shared import deployment
 from tests.directory.builders import COMMUNITY
@@ -26,7 +27,7 @@ def iacs(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Return a function that gives a command on this directory."""
     for name, value in told(desk.db).items():
         monkeypatch.setenv(name, value)
-    for screen in (cli.console, cli.errors):
+    for screen in (reach.console, reach.errors):
         monkeypatch.setattr(screen, "width", 300)  # Wide enough that no table breaks a word.
 
     async def give(*words: str) -> Result:

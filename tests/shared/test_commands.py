@@ -1,0 +1,136 @@
+"""What `iacs` says when a command cannot be done: what is missing and where to say it, and never a traceback."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from services import cli
+from shared import deployment
+from shared.platform import ports
+from shared.platform.postgres import Postgres
+
+COMMUNITY = Path(deployment.__file__).parent / "communities" / "provider-supplier.toml"
+NEED_SETTINGS = (
+    ("prepare",),
+    ("db", "upgrade"),
+    ("topics", "apply"),
+    ("events", "tail"),
+    ("community", "list"),
+    ("community", "apply", str(COMMUNITY)),
+    ("operator", "appoint", "--user-id", "K7MQ42XP"),
+    ("operator", "say-everything"),
+    ("parked", "list", "approval"),
+    ("story", "--url", "http://127.0.0.1:9"),
+)
+NOBODY = f"{ports.HOST}:9"
+"""Where no server answers: the port of discarded packets."""
+
+Iacs = Callable[..., Result]
+
+
+@pytest.fixture
+def iacs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iacs:
+    """Return a function that gives a command on an empty folder, told the settings of a stack where nothing answers."""
+    for name in [name for name in os.environ if name.startswith("IACS_")]:
+        monkeypatch.delenv(name)
+
+    def give(*words: str, **told: str) -> Result:
+        done = CliRunner().invoke(cli.app, [*words, "--data", str(tmp_path)], env=told)
+        assert isinstance(done.exception, SystemExit), repr(done.exception)
+        return done
+
+    return give
+
+
+def settings(tmp_path: Path, database_url: str = f"postgresql://iacs:secret-word@{NOBODY}/iacs") -> dict[str, str]:
+    """Return what the services are told when neither PostgreSQL nor Kafka is where it should be."""
+    place = deployment.Place(
+        database_url=lambda _: database_url,
+        listen=lambda _: (ports.HOST, 1),
+        kafka_servers=NOBODY,
+        public_url=f"http://{NOBODY}",
+        documents_url=tmp_path.as_uri(),
+        smtp_url=f"smtp://{NOBODY}",
+        clock_file=tmp_path / "clock",
+    )
+    return deployment.settings(place, {})
+
+
+@pytest.mark.parametrize("words", NEED_SETTINGS, ids=" ".join)
+def test_where_nothing_was_started_each_command_says_so_and_how_it_is_told_more(
+    iacs: Iacs, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    done = iacs(*words)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"Nothing was started in {tmp_path}: start it with `iacs up`")
+    assert "--data" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("serve",), ("db", "upgrade"), ("parked", "list")], ids=" ".join)
+def test_a_service_that_there_is_none_of_is_refused_with_those_there_are(iacs: Iacs, words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(cli.app, [*words, "aproval"], env={"COLUMNS": "300"})
+    assert done.exit_code == 2
+    assert "There is no service aproval: registration, approval, directory, notification." in done.stderr
+
+
+def test_settings_that_are_wrong_are_named_each_on_a_line(iacs: Iacs, tmp_path: Path) -> None:
+    told = settings(tmp_path) | {"IACS_DIRECTORY_DATABASE_URL": "", "IACS_DIRECTORY_SEAL_KEY": "{}"}
+    del told["IACS_DIRECTORY_DATABASE_URL"]
+    done = iacs("community", "list", **told)
+    assert done.exit_code == 2
+    assert [line.split(":")[0] for line in done.stderr.splitlines()[1:]] == [
+        "IACS_DIRECTORY_DATABASE_URL",
+        "IACS_DIRECTORY_SEAL_KEY",
+    ]
+
+
+def test_a_database_without_an_address_is_named_before_any_other_is_changed(iacs: Iacs, tmp_path: Path) -> None:
+    told = settings(tmp_path)
+    del told["IACS_NOTIFICATION_DATABASE_URL"]
+    done = iacs("db", "upgrade", **told)
+    assert done.exit_code == 2
+    assert "IACS_NOTIFICATION_DATABASE_URL: Field required" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("prepare",), ("db", "upgrade"), ("community", "list"), ("parked", "list", "approval")], ids=" ".join
+)
+def test_a_database_that_does_not_answer_is_told_in_one_sentence(
+    iacs: Iacs, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    done = iacs(*words, **settings(tmp_path))
+    assert done.exit_code == 1
+    assert "does not answer as it must:" in done.stderr
+    assert "PostgreSQL" in done.stderr
+    assert "secret-word" not in done.output + done.stderr
+
+
+@pytest.mark.parametrize("words", [("topics", "apply"), ("events", "tail")], ids=" ".join)
+def test_a_kafka_that_does_not_answer_is_told_with_its_address(
+    iacs: Iacs, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    done = iacs(*words, **settings(tmp_path))
+    assert done.exit_code == 1
+    assert "Kafka does not answer as it must:" in done.stderr
+    assert "127.0.0.1" in done.stderr
+
+
+def test_a_database_that_lets_nobody_in_is_told_in_one_sentence(iacs: Iacs, tmp_path: Path, postgres: Postgres) -> None:
+    wrong = f"postgresql://nobody-of-ours:secret-word@{postgres.address}/postgres"
+    done = iacs("db", "upgrade", **settings(tmp_path, wrong))
+    assert done.exit_code == 1
+    assert "PostgreSQL does not answer as it must:" in done.stderr
+    assert "nobody-of-ours" in done.stderr
+    assert "secret-word" not in done.output + done.stderr
+
+
+def test_a_fault_of_ours_keeps_its_traceback(iacs: Iacs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise AssertionError("not anybody's settings")
+
+    monkeypatch.setattr("shared.migrate.upgrade", broken)
+    done = CliRunner().invoke(cli.app, ["db", "upgrade", "--data", str(tmp_path)], env=settings(tmp_path))
+    assert isinstance(done.exception, AssertionError)
