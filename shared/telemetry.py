@@ -8,8 +8,9 @@ Personal data never enters a log line: callers pass ids and codes.
 import logging
 import secrets
 import sys
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -28,6 +29,12 @@ class Trace:
     causation_id: UUID | None = None
     traceparent: str = ""
 
+
+_CHATTY = ("aiokafka", "faststream", "sqlalchemy", "uvicorn.access", "httpx")
+"""Libraries of whose log only warnings count, and of these not each repetition."""
+SAME_WORDS_SECONDS = 10.0
+_WORDS_KEPT = 1000
+_LEFT_OUT = "left_out"
 
 _NONE = Trace()
 _trace: ContextVar[Trace] = ContextVar("trace", default=_NONE)
@@ -85,20 +92,48 @@ def configure_logs(service: str, *, as_json: bool, level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *ours],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder([_LEFT_OUT]), *ours],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
+    handler.addFilter(Sparing())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for chatty in ("aiokafka", "faststream", "sqlalchemy", "uvicorn.access", "httpx"):
+    for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel("WARNING")
     structlog.configure(
         processors=[*ours, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+class Sparing(logging.Filter):
+    """Lets a library say the same words, whatever their values, once in ten seconds; `left_out` counts the others.
+
+    A client that cannot reach its broker says so forty times a second: a night of that fills a disk.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(_CHATTY):
+            return True
+        words, now = (record.name, str(record.msg)), self._clock()
+        said_at, left_out = self._said.get(words, (-SAME_WORDS_SECONDS, 0))
+        if now - said_at < SAME_WORDS_SECONDS:
+            self._said[words] = said_at, left_out + 1
+            return False
+        if len(self._said) > _WORDS_KEPT:  # Words with a value in them; there is no end of these.
+            self._said.clear()
+        self._said[words] = now, 0
+        if left_out:
+            setattr(record, _LEFT_OUT, left_out)
+        return True
 
 
 def _tell_exception(_: Any, __: str, line: Any) -> Any:

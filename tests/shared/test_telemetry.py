@@ -98,3 +98,33 @@ def test_a_log_line_says_to_which_act_it_belongs_and_not_what_an_error_quotes(lo
         assert "test_telemetry.py" in line["frames"][-1]
     assert last["event"] == "nothing more"
     assert "correlation_id" not in last
+
+
+def test_a_library_that_says_the_same_all_the_time_is_let_say_it_every_ten_seconds_with_how_often(
+    logs: StringIO,
+) -> None:
+    now = 1000.0
+    handler = logging.getLogger().handlers[0]  # Behind it stand those that pytest adds.
+    handler.filters = [telemetry.Sparing(lambda: now)]
+    for tenth in range(201):
+        now = 1000.0 + tenth / 10
+        logging.getLogger("aiokafka.consumer.fetcher").error("Failed fetch messages from %s", tenth % 3)
+        logging.getLogger("aiokafka.client").error("Failed fetch messages from %s", 1)
+    logging.getLogger("aiokafka.client").error("Unable to connect")
+
+    told = [json.loads(line) for line in logs.getvalue().splitlines()]
+    assert [line.get("left_out") for line in told if line["logger"] == "aiokafka.consumer.fetcher"] == [None, 99, 99]
+    assert [line.get("left_out") for line in told if line["logger"] == "aiokafka.client"] == [None, 99, 99, None]
+    assert told[-1]["event"] == "Unable to connect"
+
+
+def test_what_we_say_ourselves_is_never_left_out(logs: StringIO) -> None:
+    for _ in range(3):
+        telemetry.logger("toy").warning("relay rests")
+        logging.getLogger("uvicorn.error").error("a library that seldom speaks")
+        logging.getLogger("aiokafka").error("Unable to connect")
+
+    told = [json.loads(line)["event"] for line in logs.getvalue().splitlines()]
+    assert told.count("relay rests") == 3
+    assert told.count("a library that seldom speaks") == 3
+    assert told.count("Unable to connect") == 1
