@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+from sqlalchemy.engine import make_url
 
 from services import preparation
 from shared import deployment, topics
 from shared.platform import embedded
-from shared.platform.postgres import Postgres
 from shared.platform.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,11 +69,15 @@ def _answers(url: str) -> bool:
         return False
 
 
-def bare(postgres: Postgres, clients: int, seconds: int = 8) -> float:
-    """Return the transactions a second of pgbench with `bare.sql`: the yardstick of the same run."""
-    postgres.create_database("bare")
+def bare(server: str, clients: int, seconds: int = 8) -> float:
+    """Return the transactions a second of pgbench with `bare.sql`: the yardstick of the same run.
+
+    `server` is the address of any database there, as somebody who may make others.
+    """
+    psql: list[str | Path] = [PGBENCH.with_name("psql"), "-q"]
+    subprocess.run([*psql, server, "-c", "CREATE DATABASE bare"], check=True)
     try:
-        dsn = postgres.dsn("bare")
+        dsn = make_url(server).set(database="bare").render_as_string(hide_password=False)
         tables = """
             CREATE TABLE request (id int PRIMARY KEY, state text NOT NULL, version bigint NOT NULL);
             CREATE TABLE role (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, request_id int, at timestamptz,
@@ -83,8 +87,7 @@ def bare(postgres: Postgres, clients: int, seconds: int = 8) -> float:
             CREATE TABLE outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, topic text, key int, body text);
             INSERT INTO request SELECT n, 'pending', 1 FROM generate_series(1, 20000) n;
         """
-        psql = PGBENCH.with_name("psql")
-        subprocess.run([psql, dsn, "-q", "-c", tables], check=True)
+        subprocess.run([*psql, dsn, "-c", tables], check=True)
         script = Path(__file__).with_name("bare.sql")
         told = subprocess.run(
             [PGBENCH, "-n", "-M", "prepared", "-c", str(clients), "-j", "1", "-T", str(seconds), "-f", script, dsn],
@@ -96,7 +99,7 @@ def bare(postgres: Postgres, clients: int, seconds: int = 8) -> float:
         assert found is not None, told
         return float(found[1])
     finally:
-        postgres.drop_database("bare")
+        subprocess.run([*psql, server, "-c", "DROP DATABASE bare"], check=True)
 
 
 assert topics.PARTITION_COUNT == 12, "the measures say what a default installation pays"

@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+CLIENTS = (1, 4, 16, 32)
+"""How many decide at a time, in turn."""
+
 
 class Connection:
     """One keep-alive connection."""
@@ -61,6 +64,16 @@ class Taken:
     def at(self, share: float) -> float:
         """Return the time in milliseconds under which this share of the calls stayed."""
         return self.each[min(int(len(self.each) * share), len(self.each) - 1)] * 1000
+
+    def beside(self, yardstick: float) -> dict[str, float]:
+        """Return the figures of decisions, as a share of what pgbench did in the same run."""
+        return {
+            "decisions_per_second": round(self.rate),
+            "p50_ms": round(self.at(0.5), 1),
+            "p99_ms": round(self.at(0.99), 1),
+            "pgbench_per_second": round(yardstick),
+            "share_of_pgbench": round(self.rate / yardstick, 3),
+        }
 
 
 async def run(port: int, calls: Sequence[bytes], *, clients: int, expected: int) -> Taken:

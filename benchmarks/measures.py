@@ -19,7 +19,6 @@ from shared.ids import AssignmentId, PersonId, PlaceId, ScopeId, new_id
 from shared.platform.stack import Stack
 
 Figures = dict[str, Any]
-CLIENTS = (1, 4, 16, 32)
 
 
 def _dsn(told: Mapping[str, str], service: str) -> str:
@@ -56,7 +55,7 @@ def _decisions(made: Sequence[tuple[UUID, seeds.Organization]], signer: seeds.Si
     ]
 
 
-def decisions_alone(stack: Stack, told: Mapping[str, str]) -> Figures:
+def decisions_alone(_: Stack, told: Mapping[str, str]) -> Figures:
     """Decisions a second of one approval API, with nothing behind it, beside pgbench of the same run."""
 
     async def measure(api: psutil.Process) -> Figures:
@@ -69,21 +68,14 @@ def decisions_alone(stack: Stack, told: Mapping[str, str]) -> Figures:
         warm = await seeds.open_requests(connection, where, 300)
         await load.run(port, _decisions(warm, signer), clients=8, expected=201)
         found: Figures = {}
-        for clients in CLIENTS:
+        for clients in load.CLIENTS:
             made = await seeds.open_requests(connection, where, 800 if clients == 1 else 3000)
             calls = _decisions(made, signer)
-            yardstick = await asyncio.to_thread(ground.bare, stack.postgres, clients)
+            yardstick = await asyncio.to_thread(ground.bare, _dsn(told, "approval"), clients)
             busy = bounds.Busy(api=api)
             busy.begin()
             taken = await load.run(port, calls, clients=clients, expected=201)
-            found[f"{clients} clients"] = {
-                "decisions_per_second": round(taken.rate),
-                "p50_ms": round(taken.at(0.5), 1),
-                "p99_ms": round(taken.at(0.99), 1),
-                "pgbench_per_second": round(yardstick),
-                "share_of_pgbench": round(taken.rate / yardstick, 3),
-                "processors": busy.told(),
-            }
+            found[f"{clients} clients"] = {**taken.beside(yardstick), "processors": busy.told()}
         calls = _decisions(await seeds.open_requests(connection, where, 4000), signer)
         with bounds.profiled(api, "decisions"):
             await load.run(port, calls, clients=16, expected=201)

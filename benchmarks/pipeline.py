@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -30,6 +31,8 @@ REQUESTS = 1500
 CALM = 200
 CALM_RATE = 10.0
 """Decisions a second of people who do not hurry: what each leg takes when nothing waits for processors."""
+FEW = 400
+"""Requests for each other number of clients that decide at a time."""
 PROFILED = 400
 """Requests that go the same way once more, under a profiler: it makes everything slower, so they are no figure."""
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -58,7 +61,7 @@ def measure(data: Path) -> dict[str, Any]:
     first_start = time.perf_counter() - began
     try:
         told = product.told
-        people = [new_id() for _ in range(REQUESTS + CALM + PROFILED)]
+        people = [new_id() for _ in range(REQUESTS + CALM + FEW * len(load.CLIENTS) + PROFILED)]
         groups = asyncio.run(_seed(told, people))
         product.command("operator", "say-everything", "--data", str(data))
         product.wait_quiet()
@@ -68,19 +71,24 @@ def measure(data: Path) -> dict[str, Any]:
         request_ids, opened = asyncio.run(_submit(told, groups, people[:REQUESTS]))
         opened["processors"] = busy.told()
         product.wait_quiet()
-        found = asyncio.run(_decide(told, product.kafka_servers, groups, request_ids, busy))
+        _, found = asyncio.run(_decide(told, product.kafka_servers, groups, request_ids, busy))
         found["opening"] = opened
         product.wait_quiet()
         for what, before, after in (("bytes_on_disk", sizes, _sizes(product)), ("rows", rows, _rows(product))):
             found[f"{what}_per_request"] = {name: round((after[name] - before[name]) / REQUESTS, 1) for name in after}
         calm, _ = asyncio.run(_submit(told, groups, people[REQUESTS : REQUESTS + CALM]))
         product.wait_quiet()
-        decided = asyncio.run(_decide(told, product.kafka_servers, groups, calm, busy, rate=CALM_RATE))
+        _, decided = asyncio.run(_decide(told, product.kafka_servers, groups, calm, busy, rate=CALM_RATE))
         found[f"at {CALM_RATE:.0f} decisions a second"] = decided
         product.wait_quiet()
+        left = iter(people[REQUESTS + CALM :])
+        found["decisions with everything behind"] = {
+            f"{clients} clients": _decide_at(product, groups, list(islice(left, FEW)), busy, clients)
+            for clients in load.CLIENTS
+        }
         found["filing"] = asyncio.run(file_many(told, REQUESTS))
         product.wait_quiet()
-        _profile(product, groups, people[REQUESTS + CALM :])
+        _profile(product, groups, list(left))
         product.stop()
         began = time.perf_counter()
         product.start()
@@ -95,6 +103,18 @@ def measure(data: Path) -> dict[str, Any]:
         return found
     finally:
         product.stop()
+
+
+def _decide_at(
+    product: Product, groups: list[seeds.Organization], people: Sequence[UUID], busy: bounds.Busy, clients: int
+) -> dict[str, float]:
+    """Return how fast so many clients decide with everything behind it at work, beside pgbench with everything idle."""
+    request_ids, _ = asyncio.run(_submit(product.told, groups, people))
+    product.wait_quiet()
+    yardstick = ground.bare(product.told["IACS_APPROVAL_DATABASE_URL"], clients)
+    taken, _ = asyncio.run(_decide(product.told, product.kafka_servers, groups, request_ids, busy, clients=clients))
+    product.wait_quiet()
+    return taken.beside(yardstick)
 
 
 def _profile(product: Product, groups: list[seeds.Organization], people: Sequence[UUID]) -> None:
@@ -245,9 +265,13 @@ async def _decide(
     request_ids: list[UUID],
     busy: bounds.Busy,
     *,
+    clients: int = 16,
     rate: float | None = None,
-) -> dict[str, Any]:
-    """Decide requests, as fast as 16 clients can or so many a second, and watch each until its mail is accepted."""
+) -> tuple[load.Taken, dict[str, Any]]:
+    """Decide requests, as fast as so many clients can or so many a second, and watch each until its mail is accepted.
+
+    Returns what the calls took, and what became of them.
+    """
     signer = seeds.Signer(told)
     approval = await asyncpg.connect(told["IACS_APPROVAL_DATABASE_URL"])
     await signer.make_known(approval)
@@ -295,8 +319,8 @@ async def _decide(
 
     busy.begin()
     began = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(16)))
-    deciding = time.perf_counter() - began
+    await asyncio.gather(*(client() for _ in range(clients)))
+    taken = load.Taken(len(each), time.perf_counter() - began, sorted(each))
 
     async def all_mailed() -> bool:
         return len(legs.mailed_seen) >= len(request_ids)
@@ -306,12 +330,11 @@ async def _decide(
     processors = busy.told()
     watching.cancel()
     await consumer.stop()
-    each.sort()
-    return {
+    return taken, {
         "requests": len(request_ids),
-        "decisions_per_second_with_all_behind": round(len(request_ids) / deciding),
-        "decision_p50_ms": round(each[len(each) // 2] * 1000, 1),
-        "decision_p99_ms": round(each[int(len(each) * 0.99)] * 1000, 1),
+        "decisions_per_second_with_all_behind": round(taken.rate),
+        "decision_p50_ms": round(taken.at(0.5), 1),
+        "decision_p99_ms": round(taken.at(0.99), 1),
         "end_to_end_per_second": round(len(request_ids) / whole),
         "decision to event seen": legs.between(legs.decided, legs.approved_seen),
         "event to grant seen": legs.between(legs.approved_seen, legs.granted_seen),
