@@ -1,21 +1,31 @@
-"""The reference guides: they say what the community's file and the rules of the fields say, and no more."""
+"""The reference guides: they say what the community's file and the rules of the fields say, and no more.
 
+What they say whole, as it was last read and agreed to, is in tests/registration/guides/. After a change that is meant,
+write them anew with IACS_WRITE_SNAPSHOTS=1 and read the difference.
+"""
+
+import os
 import tomllib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
 
 import shared
-from services.registration.domain import fields, guide_texts, guides
+from services.approval import domain as approval
+from services.registration.domain import CODE_LIVES, fields, guide_texts, guides
 from shared import reasons
-from shared.contracts.community import Community
+from shared.contracts.community import Community, Decider
 from shared.errors import CATALOGUE
 from tests.registration.desk import Desk
 
 FOLDER = Path(shared.__path__[0]) / "communities"
 SHIPPED = [Community.model_validate(tomllib.loads(path.read_text())) for path in sorted(FOLDER.glob("*.toml"))]
 PROVIDERS = next(it for it in SHIPPED if it.id == "provider-supplier")
+STRANGE = Path(__file__).parents[1] / "journeys" / "communities" / "observatory.toml"
+"""A community with three stages and a quorum, as no shipped one has."""
+SNAPSHOTS = Path(__file__).parent / "guides"
 EVERY_ROLE = [pytest.param(it, role.code, id=f"{it.id} {role.code}") for it in SHIPPED for role in it.roles]
 
 
@@ -107,6 +117,55 @@ def test_the_text_says_all_that_the_guide_says(community: Community, code: str) 
         assert all(error.code in text for error in way.errors)
         assert all(asked.label in text for asked in (*way.about_the_person, *way.about_the_request))
     assert text.endswith(f"{guide.contact}\n")
+
+
+def everything_of(community: Community) -> str:
+    """Return the chart, the guide of each role and the guide of approvers, one after the other."""
+    of_roles = [guide_texts.guide_text(guide_of(role.code, community)) for role in community.roles]
+    chart = guide_texts.chart_text(community.name, guides.chart(community))
+    return "\n".join([chart, *of_roles, guide_texts.approvers_text(guides.approvers_guide(community))])
+
+
+@pytest.mark.parametrize("file", [*sorted(FOLDER.glob("*.toml")), STRANGE], ids=lambda file: file.stem)
+def test_the_guides_of_a_community_say_what_they_said(file: Path) -> None:
+    said = everything_of(Community.model_validate(tomllib.loads(file.read_text())))
+    stored = SNAPSHOTS / f"{file.stem}.txt"
+    if os.environ.get("IACS_WRITE_SNAPSHOTS"):
+        SNAPSHOTS.mkdir(exist_ok=True)
+        stored.write_text(said, encoding="utf-8")
+    assert stored.read_text(encoding="utf-8") == said, f"{stored.name} differs: {__doc__}"
+
+
+def test_a_code_is_told_to_be_good_for_as_long_as_it_is() -> None:
+    (way,) = guide_of("SECURITY_OFFICIAL").ways
+    assert f"It is good for {CODE_LIVES // timedelta(hours=1)} hours." in way.what_happens[0]
+
+
+@pytest.mark.parametrize("step_count", [0, 1, 2])
+def test_a_stage_is_told_to_expire_when_approval_lets_it_expire(step_count: int) -> None:
+    help_desk = Decider(role="HELP_DESK", held_in="community")
+    changes = {"fallbacks": ((help_desk,),) * step_count, "escalate_after_days": 10, "expire_after_days": 20}
+    stage = PROVIDERS.kinds[0].stages[0].model_copy(update=changes)
+    kind = PROVIDERS.kinds[0].model_copy(update={"stages": (stage,)})
+    (told,) = guides.approvers_guide(PROVIDERS.model_copy(update={"kinds": (kind,)})).deadlines
+    began = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    assert told.endswith(f", expires after {(approval.stage_expires_at(stage, 0, began) - began).days} days.")
+    added = ("", ", further approvers are added after 10 days", ", further approvers are added after 10 and 20 days")
+    assert f"working days{added[step_count]}, expires" in told
+
+
+def test_of_those_who_are_added_together_only_who_may_not_approve_is_told_so() -> None:
+    step = (
+        Decider(role="SECURITY_OFFICIAL", held_in="organization"),
+        Decider(role="HELP_DESK", held_in="community", may_approve=False),
+    )
+    (kind,) = (kind for kind in PROVIDERS.kinds if kind.code == "join_group")
+    stage = kind.stages[0].model_copy(update={"fallbacks": (step,)})
+    changed = PROVIDERS.model_copy(update={"kinds": (kind.model_copy(update={"stages": (stage,)}),)})
+    (told,) = guide_of("END_USER", changed).ways[0].decided_by
+    assert told.endswith(
+        "after 14 days, also Security Official, or Help Desk, who may deny or return it but not approve."
+    )
 
 
 # --- As they are served -----------------------------------------------------------------------------

@@ -238,10 +238,10 @@ def _asked(community: Community, field: str) -> Asked:
 def _stage(community: Community, number: int, stage: Stage) -> str:
     told = f"{number}. {_deciders(community, stage.deciders, stage.quorum)}"
     for step in stage.fallbacks:
-        may = "" if all(decider.may_approve for decider in step) else ", who may deny or return it but not approve"
-        told += (
-            f"; if nobody is there, or after {stage.escalate_after_days} days, also {_deciders(community, step)}{may}"
-        )
+        whole, part = ([each for each in step if each.may_approve is may] for may in (True, False))
+        names = [_deciders(community, whole)] if whole else []
+        names += [f"{_deciders(community, part)}, who may deny or return it but not approve"] if part else []
+        told += f"; if nobody is there, or after {stage.escalate_after_days} days, also {', or '.join(names)}"
     return f"{told}."
 
 
@@ -352,10 +352,11 @@ def _deadlines(community: Community) -> Iterator[str]:
         for whose, stages in paths or [("", kind.stages)]:
             for number, stage in enumerate(stages, start=1):
                 days = " and ".join(str(day) for day in stage.remind_after_working_days)
-                added = (
-                    f", further approvers are added after {stage.escalate_after_days} days" if stage.fallbacks else ""
-                )
+                steps = [stage.escalate_after_days * step for step, _ in enumerate(stage.fallbacks, start=1)]
+                added = f", further approvers are added after {' and '.join(map(str, steps))} days" if steps else ""
+                # A stage to which nobody is added waits as long as if somebody were.
+                lasts = max(steps, default=stage.escalate_after_days) + stage.expire_after_days
                 yield (
                     f"{kind.name}{whose}, stage {number}: reminded after {days} working days{added}, "
-                    f"expires {stage.expire_after_days} days after the last of these."
+                    f"expires after {lasts} days."
                 )
