@@ -16,7 +16,7 @@ from shared.openapi import ADDRESSABLE
 from shared.ui import security
 from shared.ui.environment import page_renderer
 from shared.ui.page import Shell
-from shared.ui.reference import Operation, ReferencePage, reference_page
+from shared.ui.reference import Field, Operation, ReferencePage, reference_page
 from tests.ui.html import Document
 from tests.ui.services import SERVICES, application
 
@@ -236,6 +236,113 @@ def test_what_a_document_says_is_escaped() -> None:
     document["paths"]["/toys/v1/picture"]["get"]["summary"] = "<script>alert(1)</script>"
     page = reference_page(document, origin="", openapi_url="/toys/openapi.json")
     assert "<script>alert" not in page_renderer("shared.ui", Shell("/toys/static"))("ui/reference.html", page)
+
+
+def test_what_is_said_beside_a_reference_goes_before_what_it_names() -> None:
+    document = a_document()
+    document["components"]["schemas"]["Colour"] |= {"examples": ["red"], "description": "A colour."}
+    document["components"]["schemas"]["ToyBody"]["properties"] |= {
+        "inner": {"$ref": "#/components/schemas/Colour", "description": "Its inside.", "examples": ["blue"]},
+        "outer": {"allOf": [{"$ref": "#/components/schemas/Colour"}], "description": "Its outside."},
+    }
+    fields = _fields_of(document)
+    assert (fields["inner"].example, fields["inner"].rule) == ("blue", "Its inside; one of `red`, `blue`")
+    assert (fields["outer"].example, fields["outer"].rule) == ("red", "Its outside; one of `red`, `blue`")
+
+
+def test_a_default_is_told_also_where_it_is_nothing_or_no_and_a_map_how_many_it_holds() -> None:
+    document = a_document()
+    document["components"]["schemas"]["ToyBody"]["properties"] = {
+        "price": {"type": "integer", "default": 0},
+        "is_new": {"type": "boolean", "default": False},
+        "note": {"type": "string", "default": ""},
+        "labels": {"type": "object", "maxProperties": 3},
+    }
+    rules = {name: field.rule for name, field in _fields_of(document).items()}
+    assert rules == {
+        "price": "`0` if left out",
+        "is_new": "`false` if left out",
+        "note": "",
+        "labels": "At most 3 entries",
+    }
+
+
+def _fields_of(document: dict[str, Any]) -> dict[str, Field]:
+    """Return what the one body of a document is made of."""
+    page = reference_page(document, origin="", openapi_url="/toys/openapi.json")
+    (body,) = (one.body for section in page.sections for one in section.operations if one.id == "add-toy")
+    assert body is not None
+    return {field.name: field for field in body.fields}
+
+
+def test_a_call_holds_every_parameter_that_it_needs_each_so_that_it_stays_one_value() -> None:
+    document = a_document()
+    told = document["paths"]["/toys/v1/boxes/{box_id}/toys"]["post"]
+    told["parameters"] = [
+        {"name": "box_id", "in": "path", "required": True, "schema": {"type": "string"}, "example": "a/b c"},
+        {"name": "size", "in": "query", "required": True, "schema": {"type": "integer", "minimum": 2}},
+        {
+            "name": "after",
+            "in": "query",
+            "description": "Where it goes on.",
+            "schema": {"anyOf": [{"type": "string", "description": "A cursor."}, {"type": "null"}]},
+        },
+    ]
+    page = reference_page(document, origin="http://toys.example", openapi_url="/toys/openapi.json")
+    (one,) = page.sections[0].operations
+    assert one.curl.startswith("curl 'http://toys.example/toys/v1/boxes/a%2Fb%20c/toys?size=2' ")
+    after = one.parameters[-1]
+    assert (after.kind, after.rule) == ("text", "Where it goes on")  # Null cannot be said in an address.
+
+
+def test_an_error_without_codes_of_ours_is_told_by_its_description() -> None:
+    document = a_document()
+    document["paths"]["/toys/v1/picture"]["get"]["responses"]["502"] = {"description": "The gateway is alone"}
+    page = reference_page(document, origin="", openapi_url="/toys/openapi.json")
+    (error,) = page.sections[1].operations[1].errors
+    assert (error.status, error.title) == ("502 Bad Gateway", "The gateway is alone")
+
+
+def test_a_reference_leads_to_the_other_services_and_not_to_itself() -> None:
+    page = reference_page(a_document(), origin="", openapi_url="/approval/openapi.json")
+    assert page.others == tuple(
+        (service.capitalize(), f"/{service}/docs") for service in ("registration", "directory", "notification")
+    )
+
+
+def test_the_page_shows_each_part_of_each_call() -> None:
+    html = page_renderer("shared.ui", Shell("/toys/static"))("ui/reference.html", a_page())
+    page = Document(html)
+    articles = {one.attributes["aria-labelledby"]: " ".join(one.text.split()) for one in page.all("article")}
+    for one in (operation(name) for name in ("add-toy", "put-picture", "get-picture")):
+        shown = articles[one.id]
+        assert f"Who may call {one.access.label}. {one.access.ways[0].replace('`', '')}" in shown
+        assert f"Call {' '.join(one.curl.split())} Answer: {one.answers[0].status}" in shown
+    add = articles["add-toy"]
+    for row in (
+        "box_id path, required UUID Any 0198c0de",
+        "limit query, optional whole number At least 1; 5 if left out 5",
+        "name required text 1 to 9 characters; matches ^[a-z]+$ it's",
+        "colour optional text or null Its paint; one of red, blue red",
+    ):
+        assert row in add
+    assert "It must be new. Twice is once." in add
+    assert {"new", "red", "blue", "^[a-z]+$", "5", "token"} <= {one.text for one in page.all("code")}
+    assert "Body The file itself, as image/png or image/gif. Call" in articles["put-picture"]
+    assert "Answer: 204 No Content Kept." in articles["put-picture"]
+    assert "Answer: 200 OK The picture, as image/png." in articles["get-picture"]
+
+
+def test_of_several_ways_to_be_let_in_each_is_shown_as_a_choice_and_an_answer_without_a_body_says_so() -> None:
+    document = a_document()
+    told = document["paths"]["/toys/v1/picture"]["get"]
+    told |= {"security": [{"token": []}, {"session": []}], "responses": {"204": {"description": "Successful Response"}}}
+    page = reference_page(document, origin="", openapi_url="/toys/openapi.json")
+    html = page_renderer("shared.ui", Shell("/toys/static"))("ui/reference.html", page)
+    (shown,) = (one.text for one in Document(html).all("article") if one.attributes["aria-labelledby"] == "get-picture")
+    shown = " ".join(shown.split())
+    assert "Only with a token. A token. Or: The cookie. Call" in shown
+    assert shown.endswith("Answer: 204 No Content No body.")
 
 
 # --- The services ---------------------------------------------------------------------------------
