@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.directory import tables, usecases
+from services.directory import domain, tables, usecases
 from shared.contracts import directory
 from shared.testing.waiting import someone_waits_for_a_lock
 from tests.directory.desk import ORIGIN, PASSWORD, Desk
@@ -61,6 +61,22 @@ async def test_a_password_that_will_not_do_is_asked_for_again_and_not_shown(
     assert not typed or typed not in again.text
     assert (await desk.account(desk.help_desk)).password_hash is None
     assert (await desk.http.get(f"/directory/password/{token}")).status_code == 200  # The link still works.
+
+
+@pytest.mark.parametrize("name", ["given_name", "family_name"])
+async def test_a_password_that_is_ones_own_name_is_asked_for_again(desk: Desk, name: str) -> None:
+    async with desk.db.begin() as tx:
+        await desk.appoint(tx, **{name: "Wojciechowskiewicz"})
+    person = next(row.id for row in await desk.rows(tables.person) if getattr(row, name) == "Wojciechowskiewicz")
+    again = await choose(desk, await desk.link(person), "wojciechowskiewicz")
+    assert (again.status_code, "harder to guess" in again.text) == (422, True)
+    assert (await desk.account(person)).password_hash is None
+
+
+@pytest.mark.parametrize("length", domain.PASSWORD_LENGTHS)
+async def test_a_password_of_the_least_and_of_the_greatest_length_is_taken(desk: Desk, length: int) -> None:
+    done = await choose(desk, await desk.link(desk.help_desk), ("Qz7! plover anvil " * 8)[:length])
+    assert done.status_code == 303
 
 
 async def test_a_used_an_expired_and_an_unknown_link_are_answered_alike(desk: Desk) -> None:

@@ -79,6 +79,8 @@ def test_the_headers_let_a_browser_run_load_frame_and_keep_nothing_that_is_not_o
     assert policy["base-uri"] == policy["frame-ancestors"] == "'none'"
     told = ("X-Content-Type-Options", "Referrer-Policy", "Cross-Origin-Opener-Policy", "Cache-Control")
     assert [security.HEADERS[name] for name in told] == ["nosniff", "same-origin", "same-origin", "no-store"]
+    sensors = [sensor.split("=") for sensor in security.HEADERS["Permissions-Policy"].split(", ")]
+    assert sensors == [[name, "()"] for name in ("camera", "geolocation", "microphone", "payment", "usb")]
 
 
 async def test_a_form_of_another_site_is_refused_before_anything_reads_it() -> None:
@@ -102,6 +104,8 @@ async def test_a_form_of_another_site_is_refused_before_anything_reads_it() -> N
         ({"sec-fetch-site": "cross-site", "origin": "http://iacs.example"}, True),
         ({"origin": "http://iacs.example"}, False),
         ({"origin": "http://elsewhere.example"}, True),
+        ({"origin": "http://iacs.example:8080"}, True),
+        ({"origin": "http://iacs.example:8080", "host": "iacs.example:8080"}, False),
         ({"origin": "null"}, True),
         ({}, False),
     ],
@@ -109,4 +113,5 @@ async def test_a_form_of_another_site_is_refused_before_anything_reads_it() -> N
 def test_a_browser_says_on_whose_behalf_it_sends(headers: dict[str, str], forged: bool) -> None:
     for method in ("POST", "PUT", "PATCH", "DELETE"):
         assert security.is_forged(method, Headers({"host": "iacs.example", **headers})) is forged
-    assert security.is_forged("GET", Headers({"host": "iacs.example", **headers})) is False
+    for method in ("GET", "HEAD", "OPTIONS"):
+        assert security.is_forged(method, Headers({"host": "iacs.example", **headers})) is False
