@@ -4,18 +4,27 @@ import asyncio
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete, select, update
 from typer.testing import CliRunner, Result
 
 import shared
 from services import cli
 from services.commands import reach
-from services.directory import tables
-from shared import deployment
-from tests.directory.builders import COMMUNITY
+from services.directory import assembly, tables
+from services.directory.settings import DirectorySettings
+from services.directory.usecases import everything
+from shared import deployment, settings
+from shared.contracts import approval
+from shared.delivery import Delivery
+from shared.ids import new_id
+from shared.tables import audit, outbox, parked
+from shared.testing.records import Record, record_of
+from tests.directory.builders import COMMUNITY, HELP_DESK, a_dossier, about
 from tests.directory.conftest import told
 from tests.directory.desk import Desk
 
@@ -25,7 +34,7 @@ COMMUNITIES = Path(shared.__path__[0]) / "communities"
 @pytest.fixture
 def iacs(desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Return a function that gives a command on this directory."""
-    for name, value in told(desk.db).items():
+    for name, value in {**told(desk.db), "SUDO_USER": "ann", "USER": "root"}.items():
         monkeypatch.setenv(name, value)
     for screen in (reach.console, reach.errors):
         monkeypatch.setattr(screen, "width", 300)  # Wide enough that no table breaks a word.
@@ -106,3 +115,138 @@ async def test_an_operator_appoints_and_dismisses(iacs: Any, desk: Desk) -> None
     assert (refused.exit_code, "is not APPLICATION_OWNER there" in refused.output) == (1, True)
     nobody = await iacs("operator", "appoint", "--given-name", "Owen")
     assert (nobody.exit_code, "Name the person" in nobody.output) == (2, True)
+    half = await iacs("operator", "appoint", *person[:4], "--email", "owen.iacs.example")
+    assert (half.exit_code, "Name the person" in half.output) == (2, True)
+
+
+async def test_who_was_appointed_and_dismissed_is_said_and_recorded_with_who_gave_the_command(
+    iacs: Any, desk: Desk
+) -> None:
+    person = ["--given-name", "Olga", "--family-name", "Ames", "--email", "olga@iacs.example"]
+    auditor = ["--role", "AUDITOR"]
+    said = (await iacs("operator", "appoint", *auditor, *person)).output
+    olga = await desk.person_named("Olga")
+    user_id = (await desk.account(olga)).user_id
+    assert said == f"Olga Ames has the user ID {user_id}; the password's link is in the mail.\n"
+    assert (await iacs("operator", "dismiss", user_id, *auditor)).output == f"{user_id} is not AUDITOR any more.\n"
+    again = await iacs("operator", "appoint", *auditor, "--user-id", user_id)
+    assert again.output == f"{user_id} is AUDITOR now.\n"
+    file = COMMUNITIES / "fi-carrier-mac.toml"
+    assert (await iacs("community", "apply", str(file))).exit_code == 0
+    acts = [row.act for row in await desk.rows(audit) if row.actor == "operator ann"]
+    assert sorted(acts) == ["apply_community", "appoint", "appoint", "end_role"]
+
+
+async def test_a_file_that_is_no_community_is_refused_with_each_fault_on_a_line(iacs: Any, tmp_path: Path) -> None:
+    file = tmp_path / "file.toml"
+    file.write_text("id = ")
+    refused = await iacs("community", "validate", str(file))
+    assert (refused.exit_code, refused.stderr.count("\n  - ")) == (1, 1)
+    shipped = (COMMUNITIES / "fi-carrier-mac.toml").read_text()
+    file.write_text(shipped.replace("seats = 2", "seats = 0").replace("version = 1", 'version = "first"'))
+    refused = await iacs("community", "apply", str(file))
+    assert refused.exit_code == 1
+    assert [line.split(":")[0] for line in refused.stderr.splitlines()[1:]] == ["  - version", "  - roles.0.seats"]
+
+
+async def test_a_community_is_shown_with_what_each_request_gives_and_who_decides_it_then_and_later(iacs: Any) -> None:
+    assert (await iacs("community", "apply", str(COMMUNITIES / "fi-carrier-mac.toml"))).exit_code == 0
+    shown = {
+        community_id: {
+            cells[0]: cells[1:]
+            for line in (await iacs("community", "show", "--community-id", community_id)).output.splitlines()
+            if len(cells := [cell.strip() for cell in line.split("│")[1:-1]]) == 4
+        }
+        for community_id in (COMMUNITY.id, "fi-carrier-mac")
+    }
+    ours, theirs = shown.values()
+    assert ours["Register an organization and become its Security Official"] == ["Security Official", "Help Desk", ""]
+    assert ours["Join a user group as End User"] == [
+        "End User",
+        "User Group Administrator",
+        "Security Official or Backup Security Official; Help Desk",
+    ]
+    assert ours["Use a CMS application (as End User)"][:2] == [
+        "an application",
+        "User Group Administrator → Security Official or Backup Security Official",
+    ]
+    assert theirs["Join a department as Analyst"][1] == "Contract Officer → Department Lead"
+    listed = (await iacs("community", "list")).output.splitlines()
+    takes = {row[0].strip(): row[3].strip() for line in listed if len(row := line.split("│")[1:-1]) > 3}
+    assert takes == {"fi-carrier-mac": "no", COMMUNITY.id: "yes"}
+    whole = json.loads((await iacs("community", "show", "--json")).output)
+    assert whole == COMMUNITY.model_dump(mode="json")
+    chart = json.loads((await iacs("community", "show", "--chart", "--json")).output)
+    assert [line["code"] for line in chart] == [role.code for role in COMMUNITY.roles]
+    unknown = await iacs("community", "show", "--community-id", "nowhere")
+    assert (unknown.exit_code, unknown.stderr) == (1, "There is no community nowhere.\n")
+
+
+# --- What is set aside and what is said again ----------------------------------------------------
+
+
+def _denied(desk: Desk) -> Record:
+    it = a_dossier()
+    capacity = approval.Capacity(role=HELP_DESK, place_kind="community", place_id=COMMUNITY.place_id)
+    event = approval.RequestDenied(
+        **about(it), decided_by=desk.help_desk, capacity=capacity, reason="wrong_path", decided_at=desk.now
+    )
+    return record_of(event, subject=it.request_id, scope=it.scope_id)
+
+
+async def _deliver(desk: Desk, *records: Record) -> None:
+    async def never(_: float) -> None:
+        raise AssertionError("nothing here becomes better by waiting")
+
+    handlers = assembly.handlers(settings.load(DirectorySettings, told(desk.db)))
+    await Delivery(desk.db, handlers).take(records, wait=never)
+
+
+async def test_a_record_that_is_set_aside_is_listed_shown_applied_again_and_given_up(iacs: Any, desk: Desk) -> None:
+    assert (await iacs("parked", "list", "directory")).output == "Nothing is parked.\n"
+    good = _denied(desk)
+    await _deliver(
+        desk, replace(good, value=b'{"person": "Ann"}'), good.again().having("ce_id", str(new_id()).encode())
+    )
+    first, second = (row.id for row in sorted(await desk.rows(parked), key=lambda row: int(row.offset)))
+    listed = json.loads((await iacs("parked", "list", "directory", "--json")).output)
+    assert [(it["id"], it["state"], it["type"]) for it in listed] == [
+        (str(first), "parked", approval.RequestDenied.wire),
+        (str(second), "waiting", approval.RequestDenied.wire),
+    ]
+    assert "decided_by" in listed[0]["error"]
+    assert "Ann" not in json.dumps(listed)
+    table = (await iacs("parked", "list", "directory")).output
+    assert f"{good.topic}/0/{good.offset}" in table
+    shown = json.loads((await iacs("parked", "show", "directory", str(first))).output)
+    assert {name: shown[name] for name in listed[0]} == listed[0]
+    assert shown["value"] == '{"person": "Ann"}'
+    assert "ce_type" in dict(shown["headers"])
+
+    again = await iacs("parked", "replay", "directory", str(first))
+    assert (again.exit_code, "failed again" in again.output) == (1, True)
+    assert (await iacs("parked", "discard", "directory", str(second))).output == "Discarded.\n"
+    for words in (("discard", second), ("show", new_id()), ("replay", second)):
+        done = await iacs("parked", words[0], "directory", str(words[1]))
+        assert (done.exit_code, done.output.startswith(("It is not parked.", "There is no such"))) == (1, True)
+    async with desk.db.begin() as tx:  # As if a newer reader could read it.
+        await tx.execute(update(parked).where(parked.c.id == first).values(value=good.value))
+    done = await iacs("parked", "replay", "directory", str(first))
+    assert (done.exit_code, done.output) == (0, "Done.\n")
+    rows = {row.id: (row.state, row.resolved_by) for row in await desk.rows(parked)}
+    assert rows == {first: ("replayed", "operator ann"), second: ("discarded", "operator ann")}
+
+
+async def test_the_full_state_is_said_again_to_its_end(iacs: Any, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("One LLC", "Two LLC", "Three LLC"):
+        await desk.organization(name)
+    monkeypatch.setattr(everything, "AT_ONCE", 2)
+    async with desk.db.begin() as tx:
+        before = {(row.topic, row.key) for row in await tx.rows(select(outbox).where(outbox.c.entity_version > 0))}
+        await tx.execute(delete(outbox))
+    done = await iacs("operator", "say-everything")
+    assert done.exit_code == 0, done.output
+    assert "organization: said in 2 steps." in done.output
+    async with desk.db.begin() as tx:
+        after = {(row.topic, row.key) for row in await tx.rows(select(outbox))}
+    assert after == before

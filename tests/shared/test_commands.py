@@ -1,6 +1,8 @@
 """What `iacs` says when a command cannot be done: what is missing and where to say it, and never a traceback."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services import cli
+from services.commands import reach
 from shared import deployment
 from shared.platform import ports
 from shared.platform.postgres import Postgres
@@ -95,6 +98,48 @@ def test_a_database_without_an_address_is_named_before_any_other_is_changed(iacs
     assert "IACS_NOTIFICATION_DATABASE_URL: Field required" in done.stderr
 
 
+def test_the_environment_goes_before_the_settings_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = {"IACS_DIRECTORY_KAFKA_SERVERS": "of-the-folder:1", "IACS_DIRECTORY_API_PORT": "8102"}
+    (tmp_path / deployment.SETTINGS_FILE).write_text(deployment.text(kept))
+    monkeypatch.setenv("IACS_DIRECTORY_KAFKA_SERVERS", "of-the-environment:1")
+    told = reach.told_in(tmp_path)
+    assert told["IACS_DIRECTORY_KAFKA_SERVERS"] == "of-the-environment:1"
+    assert told["IACS_DIRECTORY_API_PORT"] == "8102"
+
+
+def test_a_service_is_told_by_a_file_and_the_environment_goes_before_it(tmp_path: Path) -> None:
+    told = {**deployment.of_service(settings(tmp_path), "approval"), "IACS_APPROVAL_API_PORT": "of the file"}
+    told["IACS_APPROVAL_DATABASE_POOL_SIZE"] = "of the file"
+    file = tmp_path / "approval.env"
+    file.write_text(deployment.text(told))
+    done = subprocess.run(
+        [sys.executable, "-m", "services.cli", "serve", "approval", "--settings", str(file)],
+        env={**os.environ, "IACS_APPROVAL_API_PORT": "8101"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert [line.split(":")[0] for line in done.stderr.splitlines()[1:]] == ["IACS_APPROVAL_DATABASE_POOL_SIZE"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [({"SUDO_USER": "ann", "USER": "root"}, "ann"), ({"USER": "ben"}, "ben"), ({}, str(os.getuid()))],
+)
+def test_an_operator_is_recorded_by_the_name_of_the_person_and_not_of_root(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], name: str
+) -> None:
+    for variable in ("SUDO_USER", "USER"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    assert reach.operator() == f"operator {name}"
+
+
 @pytest.mark.parametrize(
     "words", [("prepare",), ("db", "upgrade"), ("community", "list"), ("parked", "list", "approval")], ids=" ".join
 )
@@ -124,6 +169,7 @@ def test_a_database_that_lets_nobody_in_is_told_in_one_sentence(iacs: Iacs, tmp_
     assert done.exit_code == 1
     assert "PostgreSQL does not answer as it must:" in done.stderr
     assert "nobody-of-ours" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     assert "secret-word" not in done.output + done.stderr
 
 
