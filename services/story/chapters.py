@@ -361,19 +361,20 @@ class Story:
 
         def both() -> None:
             with ThreadPoolExecutor() as at_once:
-                answers = list(
-                    at_once.map(
-                        lambda pair: do.post_decision(pair[0], pair[1], verdict="approve"),
-                        zip((xyz.official, backup), reads, strict=True),
-                    )
+                answers = at_once.map(
+                    lambda pair: do.post_decision(pair[0], pair[1], verdict="approve"),
+                    zip((xyz.official, backup), reads, strict=True),
                 )
-            won = [answer for answer in answers if answer.is_success]
-            lost = [answer for answer in answers if answer.is_error]
-            tell.expect(len(won) == 1, f"{len(won)} decisions were taken")
-            tell.refused(lost[0], "already_decided")
+                self._one_wins(list(answers))
 
         tell.step("Both officials decide at the same moment: one wins, the other learns who", both)
         do.becomes(filed, "granted", f"{user.name} is a member")
+
+    def _one_wins(self, answers: list[httpx.Response]) -> None:
+        won = [answer for answer in answers if answer.is_success]
+        self.do.tell.expect(len(won) == 1, f"{len(won)} decisions were taken")
+        (lost,) = (answer for answer in answers if not answer.is_success)
+        self.do.tell.refused(lost, "already_decided")
 
     def pass_time(self, time: timedelta) -> None:
         """Let time pass for everybody: the domain's clock goes forward, and never back."""
