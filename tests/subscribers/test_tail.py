@@ -1,6 +1,7 @@
 """`iacs events tail` shows what comes, all of it or what is asked for, to people and to programs."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,6 +72,32 @@ def test_a_line_says_when_what_about_what_and_the_facts() -> None:
     assert shown[:4].isdigit()
 
 
+def test_a_line_tells_the_moment_in_utc_to_the_millisecond_and_repeats_neither_the_subject_nor_long_texts() -> None:
+    record = a_record().having("ce_time", b"2026-11-02T09:05:09.007900-05:00")
+    body = {"person_id": str(PERSON), "status": "locked", "reason": "x" * 100, "version": 3}
+    shown = tail.line(seen(replace(record, value=json.dumps(body).encode()))).plain
+    about = f"directory.account.state {PERSON} status=locked reason={'x' * 64} version=3"
+    assert shown == f"2026-11-02 14:05:09.007 {about}"
+
+
+def test_an_event_belongs_to_a_request_by_its_thread_its_subject_or_its_body() -> None:
+    request = new_id()
+    record = a_record()
+    whole = json.loads(record.value or b"")
+    for one in (
+        record.having("ce_correlationid", str(request).encode()),
+        record.having("ce_subject", str(request).encode()),
+        replace(record, value=json.dumps({**whole, "request_id": str(request)}).encode()),
+    ):
+        assert tail.Wanted(request_id=request).has(seen(one))
+    assert not tail.Wanted(request_id=request).has(seen(record))
+
+
+def test_an_event_for_programs_has_the_thread_of_its_trace() -> None:
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    assert json.loads(tail.structured(seen(a_record().having("traceparent", trace.encode()))))["traceparent"] == trace
+
+
 def test_a_line_never_steers_the_terminal_and_shows_no_names() -> None:
     body = {"status": "\x1b[2Jlocked\r", "legal_business_name": "Chesapeake", "email": "a@b.example"}
     record = replace(a_record().having("ce_subject", b"\x1b]0;x"), value=json.dumps(body).encode())
@@ -103,8 +130,13 @@ def test_a_structured_event_is_read_as_the_same_by_us_and_by_the_cloudevents_pro
 
 @pytest.mark.parametrize(
     "record",
-    [a_record().lacking("ce_id"), replace(a_record(), value=b"{"), replace(a_record(), value=b"[1]")],
-    ids=["no id", "no JSON", "no object"],
+    [
+        a_record().lacking("ce_id"),
+        replace(a_record(), value=b"{"),
+        replace(a_record(), value=b"[1]"),
+        replace(a_record(), value=b"[" * 100_000),
+    ],
+    ids=["no id", "no JSON", "no object", "too deep"],
 )
 def test_what_is_no_event_is_named_by_its_place_and_its_content_is_not_shown(record: Record) -> None:
     shown = tail.line(tail.read(record)).plain
@@ -136,6 +168,29 @@ async def test_from_the_beginning_each_scope_is_in_order_and_later_ones_follow(p
     ids = [it.about.id for it in found if isinstance(it, tail.Seen)]
     assert [n for n in ids if int(n) % 2] == ["1", "3", "5", "7"]
     assert [n for n in ids if not int(n) % 2] == ["2", "4", "6"]
+
+
+async def test_what_cannot_be_read_is_shown_in_its_place_unless_only_some_events_are_wanted(product: Product) -> None:
+    topic = topics.Topic(f"toy.{new_id()}", "directory", topics.BY_NAME["iacs.directory.v1"].kept, public=False)
+    kafka = Kafka(product.kafka_servers)
+    await topics.apply(kafka, [topic], partition_count=1)
+    good = a_record()
+    async with AIOKafkaProducer(bootstrap_servers=product.kafka_servers) as producer:
+        for record in (good, replace(good, value=b"{"), good):
+            await producer.send_and_wait(topic.name, record.value, headers=list(record.headers))
+    for wanted, kinds in (
+        (tail.Wanted(), [tail.Seen, tail.Bad, tail.Seen]),
+        (tail.Wanted(type_part="account"), [tail.Seen, tail.Seen]),
+    ):
+        following = tail.follow(kafka, [topic.name], wanted, from_beginning=True)
+        assert [type(await anext(following)) for _ in kinds] == kinds
+        await following.aclose()
+
+
+def test_internal_topics_are_shown_to_who_asks_for_them(told: Product) -> None:
+    there = told.records("iacs.registration.v1")
+    lines = tailed(told, "--from-beginning", "--json", "--internal", "--topic", "registration", count=len(there))
+    assert sorted(it["id"] for it in lines) == sorted(record.about.id for record in there)
 
 
 def test_the_story_is_told_to_programs_one_cloudevent_a_line(told: Product) -> None:
@@ -170,6 +225,13 @@ def test_what_comes_after_the_start_is_shown_and_what_was_there_is_not(told: Pro
         assert process.wait(timeout=30) == 0
     (line,) = (tmp_path / "out").read_text().splitlines()
     assert event.about.subject in line
+
+
+def test_who_has_seen_enough_ends_it_without_a_word(told: Product, tmp_path: Path) -> None:
+    with tailing(told, tmp_path) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+    assert (tmp_path / "err").read_text().splitlines() == [f"Listening to {', '.join(PUBLIC_EVENTS)}"]
 
 
 def test_the_command_says_what_is_wrong_and_does_not_start(told: Product) -> None:
