@@ -145,7 +145,8 @@ def install(folder: Path) -> None:
     from services import installation  # noqa: PLC0415
     from shared.settings import load  # noqa: PLC0415
 
-    installation.install(folder, load(installation.InstallationSettings))
+    with asking("PostgreSQL or Kafka"):
+        installation.install(folder, load(installation.InstallationSettings))
     console.print("Installed: each service has its settings, its database at the newest schema, and its topics.")
 
 

@@ -54,6 +54,7 @@ def install(folder: Path, told: InstallationSettings) -> None:
     settings = deployment.settings(place, kept)
     for service in deployment.SERVICES:
         path = folder / service / deployment.SETTINGS_FILE
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # In containers each is there, as a volume.
         # Whole: a service that starts at this moment reads the old file or the new one.
         state.write_whole(path, deployment.text(deployment.of_service(settings, service)))
     preparation.prepare(settings)

@@ -153,6 +153,20 @@ def test_a_database_that_does_not_answer_is_told_in_one_sentence(
     assert "secret-word" not in done.output + done.stderr
 
 
+def test_an_installation_without_a_database_is_told_in_one_sentence(tmp_path: Path) -> None:
+    told = {
+        "POSTGRES_URL": f"postgresql://iacs:secret-word@{NOBODY}/postgres",
+        "KAFKA_SERVERS": NOBODY,
+        "PUBLIC_URL": f"http://{NOBODY}",
+        "SMTP_URL": f"smtp://{NOBODY}",
+    }
+    environment = {f"IACS_INSTALLATION_{name}": value for name, value in told.items()}
+    done = CliRunner().invoke(cli.app, ["install", str(tmp_path)], env=environment)
+    assert (done.exit_code, done.exception.__class__) == (1, SystemExit)
+    assert "PostgreSQL or Kafka does not answer as it must:" in done.stderr
+    assert "secret-word" not in done.output + done.stderr
+
+
 @pytest.mark.parametrize("words", [("topics", "apply"), ("events", "tail")], ids=" ".join)
 def test_a_kafka_that_does_not_answer_is_told_with_its_address(
     iacs: Iacs, tmp_path: Path, words: tuple[str, ...]
