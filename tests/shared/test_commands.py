@@ -1,5 +1,6 @@
 """What `iacs` says when a command cannot be done: what is missing and where to say it, and never a traceback."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from typer.testing import CliRunner, Result
 
 from services import cli
 from services.commands import reach
-from shared import deployment
+from shared import deployment, topics
+from shared.kafka import Kafka
 from shared.platform import ports
 from shared.platform.postgres import Postgres
+from shared.platform.stack import Stack
 
 COMMUNITY = Path(deployment.__file__).parent / "communities" / "provider-supplier.toml"
 NEED_SETTINGS = (
@@ -42,7 +45,7 @@ def iacs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iacs:
 
     def give(*words: str, **told: str) -> Result:
         done = CliRunner().invoke(cli.app, [*words, "--data", str(tmp_path)], env=told)
-        assert isinstance(done.exception, SystemExit), repr(done.exception)
+        assert done.exit_code == 0 or isinstance(done.exception, SystemExit), repr(done.exception)
         return done
 
     return give
@@ -185,6 +188,25 @@ def test_a_database_that_lets_nobody_in_is_told_in_one_sentence(iacs: Iacs, tmp_
     assert "nobody-of-ours" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert "secret-word" not in done.output + done.stderr
+
+
+def test_the_database_of_one_service_is_upgraded_alone(iacs: Iacs, tmp_path: Path, postgres: Postgres) -> None:
+    postgres.create_database("alone")
+    told = settings(tmp_path) | {"IACS_APPROVAL_DATABASE_URL": postgres.dsn("alone")}
+    done = iacs("db", "upgrade", "approval", **told)
+    assert (done.exit_code, done.stdout) == (0, "At the newest schema: approval.\n")
+    postgres.drop_database("alone")
+
+
+def test_topics_are_found_as_decided_or_told_to_be_otherwise(iacs: Iacs, tmp_path: Path, stack: Stack) -> None:
+    told = settings(tmp_path) | {"IACS_DIRECTORY_KAFKA_SERVERS": stack.kafka.servers}
+    there = asyncio.run(topics.apply(Kafka(stack.kafka.servers), partition_count=2))
+    assert there == []
+    done = iacs("topics", "apply", "--partitions", "2", **told)
+    assert (done.exit_code, done.stdout) == (0, "All topics are there.\n")
+    for words in (("--partitions", "3"), ("--partitions", "2", "--replication", "2")):
+        other = iacs("topics", "apply", *words, **told)
+        assert (other.exit_code, other.stderr.startswith("Topics are not as decided:")) == (1, True)
 
 
 def test_a_fault_of_ours_keeps_its_traceback(iacs: Iacs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
