@@ -194,6 +194,13 @@ def test_another_wire_name_is_refused_and_said_to_be_one() -> None:
     ]
 
 
+def test_a_type_is_not_taken_for_the_new_name_of_one_beside_which_it_was_released() -> None:
+    it = a_type({}, title="Toy")
+    assert refusals({TOY: it, "iacs.game.v1": it}, {"iacs.game.v1": it}) == [
+        f"{TOY}: the type is removed; released readers wait for it"
+    ]
+
+
 def test_a_new_type_is_allowed() -> None:
     assert refusals({TOY: a_type({})}, {TOY: a_type({}), "iacs.game.v1": a_type({"x": TEXT})}) == []
 

@@ -207,6 +207,14 @@ def test_a_sample_has_every_field_filled_and_none_with_a_stand_in(body: type[Eve
     assert json.loads(text).keys() == body.model_fields.keys()
 
 
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_sample_lies_where_the_relay_puts_it(body: type[Event] | type[State]) -> None:
+    it = json.loads(todays_samples()[f"{body.wire}.json"])
+    about, _ = envelope.read([(name, text.encode()) for name, text in it["headers"].items()], it["body"].encode())
+    is_state = topics.BY_NAME[body.topic].is_state
+    assert (it["topic"], it["key"]) == (body.topic, about.subject if is_state else str(about.scope_id))
+
+
 def test_the_sample_of_a_community_is_a_whole_one() -> None:
     text = json.loads(todays_samples()[f"{CommunityState.wire}.json"])["body"]
     state = CommunityState.model_validate_json(text)

@@ -101,6 +101,12 @@ def test_an_example_shows_something_of_every_field() -> None:
     assert asyncapi.stand_ins() == [], "say in services/asyncapi.py, _VALUES, what these fields look like"
 
 
+def test_a_field_of_which_nobody_has_said_what_it_looks_like_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {name: values for name, values in asyncapi._VALUES.items() if name != "city"}
+    monkeypatch.setattr(asyncapi, "_VALUES", told)
+    assert asyncapi.stand_ins() == ["OrganizationState.city"]
+
+
 @pytest.mark.parametrize(
     ("part", "spoil"),
     [
