@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from services.commands import communities, events, operators, parked
@@ -73,11 +74,11 @@ def up(
             data,
             detach=detach,
             on_ready=on_ready,
-            progress=lambda line: console.print(f"[dim]{line}[/dim]"),
+            progress=lambda line: console.print(f"[dim]{escape(line)}[/dim]"),
             modules=modules(),
         )
     except (NotStartedError, InUseError) as trouble:
-        errors.print(f"[red]Not started:[/red] {trouble}")
+        errors.print(f"[red]Not started:[/red] {escape(str(trouble))}")
         raise typer.Exit(1) from None
 
 
@@ -240,7 +241,7 @@ def apply_topics(
         with asking("Kafka"):
             made = asyncio.run(topics.apply(kafka_of(data), partition_count=partitions, replication=replication))
     except topics.TopicDriftError as error:
-        errors.print(f"[red]Topics are not as decided:[/red] {error}")
+        errors.print(f"[red]Topics are not as decided:[/red] {escape(str(error))}")
         raise typer.Exit(1) from None
     console.print(f"Made {len(made)} topics." if made else "All topics are there.")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from services.commands.reach import (
@@ -61,7 +62,7 @@ def list_communities(data: Data = DATA, as_json: AsJson = False) -> None:
     for it in found:
         takes = "no" if not it.open else "by invitation" if it.invitation_needed else "yes"
         counts = (str(len(it.roles)), str(len(it.kinds)), str(len(it.applications)))
-        table.add_row(it.id, str(it.version), it.name, takes, *counts)
+        table.add_row(it.id, str(it.version), escape(it.name), takes, *counts)
     console.print(table)
 
 
@@ -82,7 +83,7 @@ def show_community(
 
     community = in_directory(data, load)
     if community is None:
-        errors.print(f"There is no community {community_id}.")
+        errors.print(f"There is no community {community_id}.", markup=False)
         raise typer.Exit(1)
     if chart or role or approvers:
         _show_guide(community, role, chart=chart, as_json=as_json)
@@ -90,8 +91,10 @@ def show_community(
     if as_json:
         print_json(community.model_dump(mode="json"))
         return
-    table = Table("request", "gives", "decided by", "then", title=f"{community.name}, version {community.version}")
-    names = {role.code: role.name for role in community.roles}
+    table = Table(
+        "request", "gives", "decided by", "then", title=f"{escape(community.name)}, version {community.version}"
+    )
+    names = {role.code: escape(role.name) for role in community.roles}
 
     def told(stages: Any, steps_of: Callable[[Any], Any], between: str) -> str:
         """Return the roles of each step of these stages."""
@@ -102,7 +105,7 @@ def show_community(
         for rests_on in [path.rests_on for path in kind.paths] or [None]:
             stages = kind.stages_on(rests_on)
             table.add_row(
-                f"{kind.name} (as {names[rests_on]})" if rests_on else kind.name,
+                f"{escape(kind.name)} (as {names[rests_on]})" if rests_on else escape(kind.name),
                 names[kind.role] if kind.role else "an application",
                 told(stages, lambda stage: [stage.deciders], " → "),
                 told(stages, lambda stage: stage.fallbacks, "; "),
@@ -124,7 +127,8 @@ def _show_guide(community: Any, role: str | None, *, chart: bool, as_json: bool)
     else:
         of_role = guides.guide(community, role)
         if of_role is None:
-            errors.print(f"There is no role {role}: {', '.join(each.code for each in community.roles)}.")
+            codes = ", ".join(each.code for each in community.roles)
+            errors.print(f"There is no role {role}: {codes}.", markup=False)
             raise typer.Exit(1)
         shown, text = asdict(of_role), guide_texts.guide_text(of_role)
     if as_json:

@@ -36,7 +36,7 @@ def tail_events(
     try:
         names = tail.names(topic or [], with_internal=internal)
     except ValueError as wrong:
-        errors.print(str(wrong), soft_wrap=True)
+        errors.print(str(wrong), markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
 
     async def show() -> None:

@@ -54,9 +54,10 @@ def appoint(
     if as_json:
         print_json({"user_id": appointed})
     elif user_id:
-        console.print(f"{appointed} is {role} now.")
+        console.print(f"{appointed} is {role} now.", markup=False)
     else:
-        console.print(f"{given_name} {family_name} has the user ID {appointed}; the password's link is in the mail.")
+        said = f"{given_name} {family_name} has the user ID {appointed}; the password's link is in the mail."
+        console.print(said, markup=False)
 
 
 @commands.command("say-everything")
@@ -97,4 +98,4 @@ def dismiss(
         )
 
     refused_or(lambda: in_directory(data, do))
-    console.print(f"{user_id} is not {role} any more.")
+    console.print(f"{user_id} is not {role} any more.", markup=False)

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from services.commands.reach import (
@@ -38,7 +39,14 @@ def list_parked(service: ServiceName, data: Data = DATA, as_json: AsJson = False
     table = Table("id", "since", "state", "topic/partition/offset", "type", "error")
     for row in rows:
         place = f"{row.topic}/{row.partition}/{row.offset}"
-        table.add_row(str(row.id), f"{row.parked_at:%Y-%m-%d %H:%M:%S}", row.state, place, row.type or "?", row.error)
+        table.add_row(
+            str(row.id),
+            f"{row.parked_at:%Y-%m-%d %H:%M:%S}",
+            row.state,
+            place,
+            escape(row.type or "?"),
+            escape(row.error),
+        )
     console.print(table if rows else "Nothing is parked.")
 
 

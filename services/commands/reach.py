@@ -152,7 +152,7 @@ def refused_or(work: Callable[[], T]) -> T:
         told = refusal.facts.get("community_faults") or [refusal.detail]
         assert isinstance(told, list)
         for fault in told:
-            errors.print(f"  - {fault}", highlight=False)
+            errors.print(f"  - {fault}", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
 
 

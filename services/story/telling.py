@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 
 PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.03
@@ -75,7 +76,7 @@ class Teller:
 
     def chapter(self, title: str) -> None:
         """Begin a new chapter."""
-        self._console.print(f"\n[bold]{title}[/bold]")
+        self._console.print(f"\n[bold]{escape(title)}[/bold]")
 
     def step(self, name: str, work: Callable[[], T]) -> T:
         """Do one thing that must hold, and tell how long it took."""
@@ -83,17 +84,17 @@ class Teller:
         result = work()
         seconds = time.monotonic() - began
         self.steps.append(Step(name, ok=True, seconds=seconds))
-        self._console.print(f"  [green]✓[/green] {name} [dim]{seconds * 1000:.0f} ms[/dim]")
+        self._console.print(f"  [green]✓[/green] {escape(name)} [dim]{seconds * 1000:.0f} ms[/dim]")
         return result
 
     def aside(self, text: str) -> None:
         """Say something that is no step."""
-        self._console.print(f"      [dim]{text}[/dim]")
+        self._console.print(f"      [dim]{escape(text)}[/dim]")
 
     def stop(self, trouble: Exception) -> None:
         """End the story where something did not hold."""
         self.steps.append(Step(f"stopped: {trouble}", ok=False, seconds=0.0))
-        self._console.print(f"[red]✗ {trouble}[/red]")
+        self._console.print(f"[red]✗ {escape(str(trouble))}[/red]")
 
     def until(self, look: Callable[[], T | None], otherwise: str) -> T:
         """Look until something is there; after a while, that is the end."""

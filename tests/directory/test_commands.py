@@ -149,6 +149,28 @@ async def test_a_file_that_is_no_community_is_refused_with_each_fault_on_a_line(
     assert [line.split(":")[0] for line in refused.stderr.splitlines()[1:]] == ["  - version", "  - roles.0.seats"]
 
 
+async def test_what_others_have_written_is_shown_as_it_is_and_never_taken_for_markup(
+    iacs: Any, desk: Desk, tmp_path: Path
+) -> None:
+    shipped = (COMMUNITIES / "fi-carrier-mac.toml").read_text()
+    file = tmp_path / "file.toml"
+    file.write_text(shipped.replace('id = "fi-carrier-mac"', 'id = "Not this"'))
+    refused = await iacs("community", "validate", str(file))
+    assert refused.stderr.endswith("  - id: String should match pattern '^[a-z][a-z0-9-]{1,39}$'\n")
+    file.write_text(shipped.replace("FI/Carrier/MAC", "[/FI] [bold]").replace('"Analyst"', '"[/red] Analyst"'))
+    assert (await iacs("community", "apply", str(file))).exit_code == 0
+    assert "[/FI] [bold] Community" in (await iacs("community", "list")).output
+    shown = (await iacs("community", "show", "--community-id", "fi-carrier-mac")).output
+    assert "[/FI] [bold] Community, version 1" in shown
+    assert "Use a CMS application (as [/red] Analyst)" in shown
+    for words, code in ((["--role", "[/x]"], "role"), (["--community-id", "[/x]"], "community")):
+        assert (await iacs("community", "show", *words)).stderr.startswith(f"There is no {code} [/x]")
+    person = ["--given-name", "Ann", "--family-name", "[/b]", "--email", "ann@iacs.example"]
+    assert (await iacs("operator", "appoint", *person)).output.startswith("Ann [/b] has the user ID ")
+    await _deliver(desk, _denied(desk).having("[/x]", None))
+    assert "header '[/x]' is null" in (await iacs("parked", "list", "directory")).output
+
+
 async def test_a_community_is_shown_with_what_each_request_gives_and_who_decides_it_then_and_later(iacs: Any) -> None:
     assert (await iacs("community", "apply", str(COMMUNITIES / "fi-carrier-mac.toml"))).exit_code == 0
     shown = {

@@ -1,5 +1,6 @@
 """The story notices what does not hold: told to a product that errs in one place, it stops there and says so."""
 
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -147,6 +148,17 @@ def test_where_it_stops_is_the_last_step_and_did_not_hold() -> None:
         teller.step("This does not", lambda: teller.expect(False, "this does not"))
     teller.stop(StoryError("this does not"))
     assert [(step.name, step.ok) for step in teller.steps] == [("This holds", True), ("stopped: this does not", False)]
+
+
+def test_what_a_mail_or_an_answer_says_is_told_as_it_is_and_never_taken_for_markup() -> None:
+    out = io.StringIO()
+    teller = Teller("http://127.0.0.1:9", Console(file=out, width=200))
+    teller.chapter("[/XYZ] registers")
+    teller.step("It is [bold]", lambda: None)
+    teller.aside("✉ [/dim]")
+    teller.stop(StoryError("answered [/red]"))
+    told = out.getvalue()
+    assert all(words in told for words in ("[/XYZ] registers", "It is [bold]", "✉ [/dim]", "✗ answered [/red]"))
 
 
 # --- What people do ------------------------------------------------------------------------------
