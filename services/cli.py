@@ -78,7 +78,7 @@ def up(
             modules=modules(),
         )
     except (NotStartedError, InUseError) as trouble:
-        errors.print(f"[red]Not started:[/red] {escape(str(trouble))}")
+        errors.print(f"[red]Not started:[/red] {escape(str(trouble))}", soft_wrap=True)
         raise typer.Exit(1) from None
 
 

@@ -86,6 +86,7 @@ def told_in(data: Path) -> Mapping[str, str]:
         errors.print(
             f"Nothing was started in {data}: start it with `iacs up`, name its folder with --data, "
             "or set what the services are told (IACS_DIRECTORY_DATABASE_URL and so on).",
+            markup=False,
             highlight=False,
             soft_wrap=True,
         )

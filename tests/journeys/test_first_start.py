@@ -20,14 +20,14 @@ def iacs(tmp_path: Path) -> Iterator[Iacs]:
     """Return a function that gives a command on a folder of its own, each in a process of its own."""
 
     def give(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "services.cli", *words, "--data", str(tmp_path / "data")]
+        command = [sys.executable, "-m", "services.cli", *words, "--data", str(tmp_path / "[data]")]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
     yield give
     give("down")
 
 
-def test_the_first_start_tells_the_story_and_a_later_one_finds_what_it_left(iacs: Iacs) -> None:
+def test_the_first_start_tells_the_story_and_a_later_one_finds_what_it_left(iacs: Iacs, tmp_path: Path) -> None:
     for words, code, said in (
         (("down",), 0, "Nothing was running.\n"),
         (("status",), 1, "Nothing is running.\n"),
@@ -35,6 +35,7 @@ def test_the_first_start_tells_the_story_and_a_later_one_finds_what_it_left(iacs
     ):
         done = iacs(*words)
         assert (done.returncode, done.stdout + done.stderr) == (code, said)
+    assert f"Nothing was started in {tmp_path}/[data]: " in iacs("parked", "list", "approval").stderr
 
     first = iacs("up", "--detach")
     assert first.returncode == 0, first.stderr
@@ -54,9 +55,11 @@ def test_the_first_start_tells_the_story_and_a_later_one_finds_what_it_left(iacs
         assert httpx.get(address, follow_redirects=True).status_code == 200, address
     assert len(httpx.get(asked[-1]).json()) > 0  # What the help desk was sent.
 
-    twice = iacs("up", "--detach")
-    assert (twice.returncode, twice.stderr.startswith("Not started:")) == (1, True)
-    assert "Traceback" not in twice.stderr
+    for more in (["--detach"], []):
+        twice = iacs("up", *more)
+        assert (twice.returncode, twice.stderr.startswith("Not started:")) == (1, True)
+        assert "[data]/owner is held" in twice.stderr
+        assert "Traceback" not in twice.stderr
     before = httpx.get(f"{origin}/directory/v1/organizations").json()
     assert iacs("down").stdout == "Stopped.\n"
 
