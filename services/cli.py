@@ -42,8 +42,6 @@ app.add_typer(parked.commands, name="parked")
 app.add_typer(events.commands, name="events")
 app.add_typer(operators.commands, name="operator")
 
-STORY_TOLD = "story-told"
-
 
 @app.command()
 def up(
@@ -58,13 +56,13 @@ def up(
     from shared.platform.part import NotStartedError  # noqa: PLC0415
     from shared.platform.state import InUseError  # noqa: PLC0415
 
-    is_first = not (data / STORY_TOLD).exists()
+    is_first = is_empty(data)
     began = time.monotonic()
 
     def on_ready(origin: str) -> None:
         console.print(f"[dim]Everything is ready after {time.monotonic() - began:.1f} s[/dim]")
-        if story_on_empty and is_first and _tell_story(data, origin, as_json=False):
-            (data / STORY_TOLD).touch()
+        if story_on_empty and is_first:
+            _tell_story(data, origin, as_json=False)
         _show_addresses(origin)
         if not detach:
             console.print("\nCtrl-C stops everything. Nothing is lost: the next start finds it.")
@@ -80,6 +78,13 @@ def up(
     except (NotStartedError, InUseError) as trouble:
         errors.print(f"[red]Not started:[/red] {escape(str(trouble))}", soft_wrap=True)
         raise typer.Exit(1) from None
+
+
+def is_empty(data: Path) -> bool:
+    """Tell whether nothing was ever ready here: the story moves the clock, and is not for what people keep."""
+    from shared import deployment  # noqa: PLC0415
+
+    return not (data / deployment.SETTINGS_FILE).exists()
 
 
 def modules() -> tuple[str, ...]:

@@ -60,6 +60,13 @@ def test_the_status_shows_each_part_with_its_memory(product: Product) -> None:
     assert "memory" in product.command("status", "--data", str(product.data))
 
 
+def test_a_folder_in_which_something_was_ready_is_never_told_the_story_unasked(
+    product: Product, tmp_path: Path
+) -> None:
+    assert cli.is_empty(tmp_path)
+    assert not cli.is_empty(product.data)  # Started without the story.
+
+
 def test_a_story_for_a_product_elsewhere_asks_for_the_settings_of_its_directory(tmp_path: Path) -> None:
     told = CliRunner().invoke(cli.app, ["story", "--url", "http://127.0.0.1:9", "--data", str(tmp_path)])
     assert (told.exit_code, told.exception.__class__) == (2, SystemExit)
