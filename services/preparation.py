@@ -30,11 +30,9 @@ def prepare(told: Mapping[str, str]) -> None:
 
 def upgrade_databases(told: Mapping[str, str], services: Sequence[str] = SERVICES) -> None:
     """Bring the databases of these services to their newest schema. Raises SettingsError where one has no address."""
-    names = {service: f"IACS_{service.upper()}_DATABASE_URL" for service in services}
-    if untold := [name for name in names.values() if name not in told]:
-        raise settings.SettingsError("\n".join(f"{name}: Field required" for name in untold))
-    for service, name in names.items():
-        migrate.upgrade(service, told[name])
+    addresses = settings.database_addresses(told, services)
+    for service, address in addresses.items():
+        migrate.upgrade(service, address)
 
 
 def read_community(path: Path) -> Community:

@@ -6,11 +6,16 @@ Each service has one frozen class on this base, with a prefix of its own: IACS_A
 import json
 import re
 from base64 import urlsafe_b64decode
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from shared import clock, outbox
 from shared.database import Database
@@ -47,9 +52,35 @@ def _jwk(text: object) -> dict[str, Any]:
         found = json.loads(text) if isinstance(text, str) else None
     except ValueError:
         found = None
-    if not isinstance(found, dict) or "kty" not in found:
-        raise ValueError("must be a JWK as a JSON object")
+    if not isinstance(found, dict):
+        raise ValueError("must be an EC key, a JWK as a JSON object")  # noqa: TRY004 - as above.
+    try:
+        ECKey.import_key(found)
+    except (JoseError, ValueError, KeyError):  # KeyError: of a curve that nobody knows.
+        raise ValueError("must be an EC key, a JWK as a JSON object") from None
     return found
+
+
+def _private(key: dict[str, Any]) -> dict[str, Any]:
+    if "d" not in key:
+        raise ValueError("must be a private EC key, with its `d`")
+    return key
+
+
+def _public(key: dict[str, Any]) -> dict[str, Any]:
+    if "d" in key:
+        raise ValueError("must be the public half alone: its owner keeps the one with `d`")
+    return key
+
+
+def _database(url: SecretStr) -> SecretStr:
+    try:
+        found = make_url(url.get_secret_value())
+    except (ArgumentError, ValueError):
+        found = None
+    if found is None or not found.drivername.startswith("postgresql") or not found.database:
+        raise ValueError("must be like postgresql://user:password@host:port/database")
+    return url
 
 
 _ORIGIN = re.compile(r"(https?)://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
@@ -70,8 +101,12 @@ Key = Annotated[bytes, NoDecode, BeforeValidator(_key), Field(repr=False)]
 """32 bytes as base64url."""
 Keys = Annotated[dict[str, bytes], NoDecode, BeforeValidator(_keys), Field(repr=False)]
 """A JSON object of such keys by key id; the last one encrypts, all decrypt."""
-Jwk = Annotated[dict[str, Any], NoDecode, BeforeValidator(_jwk), Field(repr=False)]
-"""A JSON Web Key."""
+PrivateJwk = Annotated[dict[str, Any], NoDecode, BeforeValidator(_jwk), AfterValidator(_private), Field(repr=False)]
+"""A JSON Web Key that opens what is sealed to us."""
+PublicJwk = Annotated[dict[str, Any], NoDecode, BeforeValidator(_jwk), AfterValidator(_public), Field(repr=False)]
+"""A JSON Web Key that seals to another service."""
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database)]
+"""Where a PostgreSQL database is, and as whom it is entered."""
 Origin = Annotated[str, AfterValidator(_origin)]
 """Where something is reached, as browsers name it (RFC 6454)."""
 
@@ -84,7 +119,7 @@ class Settings(BaseSettings):
     profile: Literal["embedded", "production"] = Field(
         default="production", description="Production refuses what only a demonstration may do"
     )
-    database_url: SecretStr = Field(description="postgresql://user:password@host:port/database")
+    database_url: DatabaseUrl = Field(description="postgresql://user:password@host:port/database")
     database_pool_size: int = Field(
         default=10, ge=2, le=100, description="Connections of one process, besides two for the relay and its wake-up"
     )
@@ -104,17 +139,30 @@ class Settings(BaseSettings):
     log_json: bool = Field(default=True, description="One JSON object a line on stderr; else lines for people")
 
     @model_validator(mode="after")
-    def _production_is_strict(self) -> "Settings":
+    def _fit_together(self) -> "Settings":
+        if faults := self.faults():
+            raise ValueError("\n".join(f"{name.upper()}: {what}" for name, what in faults))
+        return self
+
+    def faults(self) -> list[tuple[str, str]]:
+        """Return what is wrong about settings that are fine each by itself: the name of one, and what it must be."""
+        found: list[tuple[str, str]] = []
         if self.profile == "production":
             if self.clock_file is not None:
-                raise ValueError("clock_file is for the embedded profile alone")
+                found.append(("clock_file", "is for the embedded profile alone"))
             if not self.public_url.startswith("https://"):
-                raise ValueError("public_url must be https in production")
+                found.append(("public_url", "must be https in production"))
             if self.kafka_security_protocol == "PLAINTEXT":
-                raise ValueError("kafka_security_protocol must be SSL or SASL_SSL in production")
-        if self.kafka_security_protocol == "SASL_SSL" and not (self.kafka_user and self.kafka_password):
-            raise ValueError("kafka_user and kafka_password are needed with SASL_SSL")
-        return self
+                found.append(("kafka_security_protocol", "must be SSL or SASL_SSL in production"))
+        if self.kafka_security_protocol == "SASL_SSL":
+            words = {"kafka_user": self.kafka_user, "kafka_password": self.kafka_password}
+            found += [(name, "is needed with SASL_SSL") for name, word in words.items() if not word]
+        if self.kafka_security_protocol != "PLAINTEXT":
+            files = ("kafka_ca_file", "kafka_certificate_file", "kafka_key_file")
+            found += [
+                (name, "is no file") for name in files if (path := getattr(self, name)) and not Path(path).is_file()
+            ]
+        return found
 
     @property
     def kafka(self) -> Kafka:
@@ -156,9 +204,26 @@ def load(cls: type[T], environment: dict[str, str] | None = None) -> T:
         }
         return cls(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = [
-            f"{prefix}{'_'.join(str(part) for part in fault['loc'][:1]).upper() or '*'}: "
-            + fault["msg"].removeprefix("Value error, ")
-            for fault in error.errors(include_input=False, include_url=False)
-        ]
+        lines = []
+        for fault in error.errors(include_input=False, include_url=False):
+            said = fault["msg"].removeprefix("Value error, ")
+            # What is wrong about several together names each of them itself.
+            name = "".join(str(part) for part in fault["loc"][:1]).upper()
+            lines += [f"{prefix}{name}: {said}"] if name else [f"{prefix}{line}" for line in said.splitlines()]
         raise SettingsError("\n".join(lines)) from None
+
+
+def database_addresses(told: Mapping[str, str], services: Sequence[str]) -> dict[str, str]:
+    """Return where the database of each of these services is: all that its schema needs. Raises SettingsError."""
+    found, faults = {}, []
+    for service in services:
+        name = f"IACS_{service.upper()}_DATABASE_URL"
+        try:
+            found[service] = _database(SecretStr(told[name])).get_secret_value()
+        except KeyError:
+            faults.append(f"{name}: Field required")
+        except ValueError as wrong:
+            faults.append(f"{name}: {wrong}")
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return found

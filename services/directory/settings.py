@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from shared.settings import Jwk, Key, Keys, Settings
+from shared.settings import Key, Keys, PrivateJwk, PublicJwk, Settings
 
 
 class DirectorySettings(Settings):
@@ -13,5 +13,5 @@ class DirectorySettings(Settings):
 
     data_keys: Keys = Field(description="Encrypt TINs and signing keys at rest, by key id; the last encrypts")
     fingerprint_key: Key = Field(description="The key of fingerprints, shared with registration")
-    seal_key: Jwk = Field(description="The directory's private key: opens what is sealed to it")
-    notification_seal_key: Jwk = Field(description="Notification's public key: seals set-password links to it")
+    seal_key: PrivateJwk = Field(description="The directory's private key: opens what is sealed to it")
+    notification_seal_key: PublicJwk = Field(description="Notification's public key: seals set-password links to it")

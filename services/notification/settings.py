@@ -1,13 +1,12 @@
 """What the notification service is told from outside."""
 
 from ipaddress import ip_address
-from typing import Any
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.notification import render, smtp
-from shared.settings import Jwk, Settings
+from shared.settings import PrivateJwk, Settings
 
 
 class NotificationSettings(Settings):
@@ -15,18 +14,11 @@ class NotificationSettings(Settings):
 
     model_config = SettingsConfigDict(env_prefix="IACS_NOTIFICATION_", frozen=True, extra="ignore")
 
-    seal_key: Jwk = Field(description="Private EC key (JWK) that opens what is sealed for mails")
+    seal_key: PrivateJwk = Field(description="Private EC key (JWK) that opens what is sealed for mails")
     smtp_url: SecretStr = Field(
         description="smtp://host:port, smtp+starttls://user:password@host:port or smtps://user:password@host:port"
     )
     mail_from: str = Field(description="From whom mails come, like IACS <no-reply@iacs.example>")
-
-    @field_validator("seal_key")
-    @classmethod
-    def _is_private(cls, key: dict[str, Any]) -> dict[str, Any]:
-        if key.get("kty") != "EC" or "d" not in key:
-            raise ValueError("must be a private EC key")
-        return key
 
     @field_validator("smtp_url")
     @classmethod
@@ -40,12 +32,12 @@ class NotificationSettings(Settings):
         render.domain_of(sender)
         return sender
 
-    @model_validator(mode="after")
-    def _mail_is_not_read_on_the_way(self) -> "NotificationSettings":
+    def faults(self) -> list[tuple[str, str]]:
+        """Return what is wrong about the settings together: mail must not be read on the way."""
         server = smtp.server_of(self.smtp_url.get_secret_value())
-        if self.profile == "production" and server.tls == "none" and not _is_local(server.host):
-            raise ValueError("smtp_url must be smtp+starttls:// or smtps:// in production, unless the host is local")
-        return self
+        is_readable = self.profile == "production" and server.tls == "none" and not _is_local(server.host)
+        needed = ("smtp_url", "must be smtp+starttls:// or smtps:// in production, unless the host is local")
+        return [*super().faults(), *([needed] if is_readable else [])]
 
 
 def _is_local(host: str) -> bool:

@@ -93,6 +93,29 @@ def test_settings_that_are_wrong_are_named_each_on_a_line(iacs: Iacs, tmp_path: 
     ]
 
 
+@pytest.mark.parametrize("url", ["ftp://x", "/documents", "file://documents/here", "s3:///prefix", "hush-hush"])
+def test_a_place_for_documents_that_nothing_can_be_kept_in_is_named(iacs: Iacs, tmp_path: Path, url: str) -> None:
+    done = iacs("parked", "list", "registration", **settings(tmp_path) | {"IACS_REGISTRATION_DOCUMENTS_URL": url})
+    assert done.exit_code == 2
+    assert "IACS_REGISTRATION_DOCUMENTS_URL: must be file:///path or s3://bucket/prefix" in done.stderr
+    assert "hush" not in done.stderr
+
+
+def test_a_line_of_the_settings_file_that_is_none_is_named_by_its_number(iacs: Iacs, tmp_path: Path) -> None:
+    (tmp_path / deployment.SETTINGS_FILE).write_text("A=1\n\nhush-hush\nB=2\n")
+    done = iacs("parked", "list", "approval")
+    assert done.exit_code == 2
+    assert "settings.env, line 3: must be NAME=value" in done.stderr
+    assert "hush" not in done.stderr
+
+
+def test_an_address_that_is_none_of_a_database_is_named_before_any_other_is_changed(iacs: Iacs, tmp_path: Path) -> None:
+    done = iacs("db", "upgrade", **settings(tmp_path) | {"IACS_NOTIFICATION_DATABASE_URL": "hush-hush"})
+    assert done.exit_code == 2
+    assert "IACS_NOTIFICATION_DATABASE_URL: must be like postgresql://" in done.stderr
+    assert "hush" not in done.stderr
+
+
 def test_a_database_without_an_address_is_named_before_any_other_is_changed(iacs: Iacs, tmp_path: Path) -> None:
     told = settings(tmp_path)
     del told["IACS_NOTIFICATION_DATABASE_URL"]

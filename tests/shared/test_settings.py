@@ -6,21 +6,25 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from joserfc.jwk import ECKey
 from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from shared import settings
 from shared.kafka import Kafka
-from shared.settings import Jwk, Keys, Settings, SettingsError
+from shared.settings import Keys, PrivateJwk, PublicJwk, Settings, SettingsError
 
 KEY = urlsafe_b64encode(bytes(range(32))).decode().rstrip("=")
+_PAIR = ECKey.generate_key("P-256")
+PRIVATE, PUBLIC = (json.dumps(_PAIR.as_dict(private=private)) for private in (True, False))
 
 
 class Toy(Settings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="IACS_TOY_")
 
     data_keys: Keys
-    seal_key: Jwk
+    seal_key: PrivateJwk
+    others_seal_key: PublicJwk
 
 
 def told(**changed: str | None) -> dict[str, str]:
@@ -33,7 +37,8 @@ def told(**changed: str | None) -> dict[str, str]:
         "PUBLIC_URL": "http://127.0.0.1:8000",
         "SECRET_KEY": KEY,
         "DATA_KEYS": json.dumps({"k1": KEY, "k2": KEY}),
-        "SEAL_KEY": json.dumps({"kty": "EC"}),
+        "SEAL_KEY": PRIVATE,
+        "OTHERS_SEAL_KEY": PUBLIC,
         **changed,
     }
     return {f"IACS_TOY_{name}": value for name, value in whole.items() if value is not None}
@@ -48,7 +53,7 @@ def test_a_process_is_told_everything_by_its_environment(monkeypatch: pytest.Mon
     assert loaded == settings.load(Toy, told())
     assert loaded.secret_key == bytes(range(32))
     assert list(loaded.data_keys) == ["k1", "k2"]
-    assert loaded.seal_key == {"kty": "EC"}
+    assert loaded.seal_key == json.loads(PRIVATE)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +76,16 @@ def test_a_process_is_told_everything_by_its_environment(monkeypatch: pytest.Mon
         ("DATA_KEYS", '{"k1": 1}'),
         ("SEAL_KEY", "{}"),
         ("SEAL_KEY", "kty"),
+        ("SEAL_KEY", '{"kty": "EC"}'),
+        ("SEAL_KEY", '{"kty": "EC", "crv": "P-9", "x": "AAAA", "y": "AAAA"}'),
+        ("SEAL_KEY", '{"kty": "EC", "crv": "P-256", "x": "A", "y": "A"}'),
+        ("SEAL_KEY", PUBLIC),
+        ("OTHERS_SEAL_KEY", PRIVATE),
+        ("DATABASE_URL", ""),
+        ("DATABASE_URL", "hush-hush"),
+        ("DATABASE_URL", "mysql://iacs:hush-hush@127.0.0.1/toy"),
+        ("DATABASE_URL", "postgresql://iacs:hush-hush@127.0.0.1:port/toy"),
+        ("DATABASE_URL", "postgresql://iacs:hush-hush@127.0.0.1"),
         ("PUBLIC_URL", "iacs.example"),
         ("PUBLIC_URL", "ftp://iacs.example"),
         ("PUBLIC_URL", "HTTPS://iacs.example"),
@@ -88,6 +103,7 @@ def test_an_error_names_the_variable(monkeypatch: pytest.MonkeyPatch, name: str,
 
     assert str(found.value).startswith(f"IACS_TOY_{name}: ")
     assert str(found.value).count("\n") == 0
+    assert "hush" not in str(found.value)
 
 
 def test_all_errors_are_told_at_once_and_no_value_is() -> None:
@@ -113,19 +129,35 @@ def test_production_refuses_what_only_a_demonstration_may_do() -> None:
     production = told(PROFILE="production", PUBLIC_URL="https://iacs.example", KAFKA_SECURITY_PROTOCOL="SSL")
     assert settings.load(Toy, production).profile == "production"
 
-    with pytest.raises(SettingsError, match="clock_file"):
-        settings.load(Toy, {**production, "IACS_TOY_CLOCK_FILE": "clock"})
-    with pytest.raises(SettingsError, match="https"):
-        settings.load(Toy, {**production, "IACS_TOY_PUBLIC_URL": "http://iacs.example"})
-    with pytest.raises(SettingsError, match="kafka_security_protocol must be SSL or SASL_SSL"):
-        settings.load(Toy, {**production, "IACS_TOY_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"})
-    for half in ({}, {"IACS_TOY_KAFKA_USER": "iacs"}, {"IACS_TOY_KAFKA_PASSWORD": "hush-hush"}):
-        with pytest.raises(SettingsError, match="kafka_user and kafka_password are needed"):
-            settings.load(Toy, {**production, "IACS_TOY_KAFKA_SECURITY_PROTOCOL": "SASL_SSL", **half})
+    with pytest.raises(SettingsError) as found:
+        settings.load(Toy, told(PROFILE=None, CLOCK_FILE="clock"))
+    assert str(found.value).splitlines() == [
+        "IACS_TOY_CLOCK_FILE: is for the embedded profile alone",
+        "IACS_TOY_PUBLIC_URL: must be https in production",
+        "IACS_TOY_KAFKA_SECURITY_PROTOCOL: must be SSL or SASL_SSL in production",
+    ]
 
 
-def test_kafka_is_reached_as_was_told() -> None:
-    words = {"USER": "iacs", "PASSWORD": "hush-hush", "CA_FILE": "ca", "CERTIFICATE_FILE": "mine", "KEY_FILE": "key"}
+def test_who_signs_in_at_kafka_has_a_user_and_a_password() -> None:
+    signing_in = told(KAFKA_SECURITY_PROTOCOL="SASL_SSL")
+    words = {"IACS_TOY_KAFKA_USER": "iacs", "IACS_TOY_KAFKA_PASSWORD": "hush-hush"}
+    assert settings.load(Toy, signing_in | words).kafka.password == "hush-hush"
+    for name in words:
+        with pytest.raises(SettingsError, match=f"^{name}: is needed with SASL_SSL$"):
+            settings.load(Toy, signing_in | words | {name: ""})
+
+
+@pytest.mark.parametrize("name", ["KAFKA_CA_FILE", "KAFKA_CERTIFICATE_FILE", "KAFKA_KEY_FILE"])
+def test_a_file_that_secures_kafka_must_be_there(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match=f"^IACS_TOY_{name}: is no file$"):
+        settings.load(Toy, told(KAFKA_SECURITY_PROTOCOL="SSL", **{name: str(tmp_path / "missing.pem")}))
+
+
+def test_kafka_is_reached_as_was_told(tmp_path: Path) -> None:
+    files = {f"{name}_FILE": str(tmp_path / name) for name in ("CA", "CERTIFICATE", "KEY")}
+    for path in files.values():
+        Path(path).touch()
+    words = {"USER": "iacs", "PASSWORD": "hush-hush", **files}
     said = {f"KAFKA_{name}": word for name, word in words.items()}
 
     reached = settings.load(Toy, told(KAFKA_SECURITY_PROTOCOL="SASL_SSL", KAFKA_SASL_MECHANISM="PLAIN", **said)).kafka
@@ -151,9 +183,10 @@ def test_the_profile_is_production_unless_told_otherwise() -> None:
 
 
 def test_settings_do_not_change_and_do_not_show_their_secrets() -> None:
-    loaded = settings.load(Toy, told(SEAL_KEY=json.dumps({"kty": "EC", "d": "hush-hush"})))
+    loaded = settings.load(Toy, told())
 
     with pytest.raises(ValidationError):
         loaded.api_port = 1  # type: ignore[misc]  # That it does not do.
     assert "hush" not in repr(loaded)
+    assert json.loads(PRIVATE)["d"] not in repr(loaded)
     assert repr(bytes(range(32))) not in repr(loaded)

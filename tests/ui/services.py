@@ -5,6 +5,8 @@ import json
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
+from tempfile import gettempdir
 
 from fastapi import FastAPI
 from joserfc.jwk import ECKey
@@ -35,7 +37,7 @@ _OF_ONE: Mapping[str, Callable[[], Mapping[str, str]]] = {
         "FINGERPRINT_KEY": _key(),
         "DIRECTORY_SEAL_KEY": _jwk(private=False),
         "NOTIFICATION_SEAL_KEY": _jwk(private=False),
-        "DOCUMENTS_URL": "memory:///",
+        "DOCUMENTS_URL": Path(gettempdir()).as_uri(),
     },
     "approval": dict,
     "directory": lambda: {
