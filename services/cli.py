@@ -117,7 +117,12 @@ def status(data: Data = DATA, as_json: AsJson = False) -> None:
         for part in found["parts"]:
             memory = f"{part['memory_bytes'] / 1e6:.0f} MB"
             table.add_row(
-                part["name"], part["state"], str(part["pid"]), str(part["restarts"]), memory, str(part["address"])
+                part["name"],
+                part["state"],
+                str(part["pid"] or "-"),
+                str(part["restarts"]),
+                memory,
+                str(part["address"]),
             )
         console.print(table)
     raise typer.Exit(0 if found["ready"] else 1)
@@ -135,7 +140,10 @@ def serve(
     service: ServiceName,
     api: Annotated[bool, typer.Option("--api", help="The API alone")] = False,
     worker: Annotated[bool, typer.Option("--worker", help="The worker alone")] = False,
-    settings: Annotated[Path | None, typer.Option(help="A file of NAME=value; the environment goes before it")] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option(help="A file of NAME=value; the environment goes before it", exists=True, dir_okay=False),
+    ] = None,
 ) -> None:
     """Run one process of a service, as its environment (IACS_<SERVICE>_…) tells it."""
     from shared import deployment  # noqa: PLC0415
@@ -146,7 +154,7 @@ def serve(
 
 
 @app.command()
-def install(folder: Path) -> None:
+def install(folder: Annotated[Path, typer.Argument(file_okay=False)]) -> None:
     """Make containers ready (IACS_INSTALLATION_…): secrets into FOLDER/<service>, databases, topics, first contents."""
     from services import installation  # noqa: PLC0415
     from shared.settings import load  # noqa: PLC0415
@@ -156,11 +164,20 @@ def install(folder: Path) -> None:
     console.print("Installed: each service has its settings, its database at the newest schema, and its topics.")
 
 
+def _in_a_folder(file: Path | None) -> Path | None:
+    """Return the file, if one was named. Refuses one that could not be written: better before a long telling."""
+    if file is not None and not file.parent.is_dir():
+        raise typer.BadParameter(f"There is no folder {file.parent}.")
+    return file
+
+
 @app.command()
 def story(
     data: Data = DATA,
     url: Annotated[str | None, typer.Option(help="The product's address, if it was not started here")] = None,
-    svg: Annotated[Path | None, typer.Option(help="Record the telling as a picture")] = None,
+    svg: Annotated[
+        Path | None, typer.Option(callback=_in_a_folder, dir_okay=False, help="Record the telling as a picture")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell the story: organizations, their people and their groups come into being, and each step must hold.
@@ -236,8 +253,8 @@ def upgrade(
 @topic_commands.command("apply")
 def apply_topics(
     data: Data = DATA,
-    partitions: Annotated[int, typer.Option(help="Never changed once topics exist")] = 12,
-    replication: Annotated[int, typer.Option(help="Copies of each partition")] = 1,
+    partitions: Annotated[int, typer.Option(min=1, help="Never changed once topics exist")] = 12,
+    replication: Annotated[int, typer.Option(min=1, help="Copies of each partition")] = 1,
 ) -> None:
     """Make the topics that are missing; fail if one that exists is not as decided."""
     from shared import topics  # noqa: PLC0415

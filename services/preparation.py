@@ -37,7 +37,11 @@ def upgrade_databases(told: Mapping[str, str], services: Sequence[str] = SERVICE
 
 def read_community(path: Path) -> Community:
     """Read a community file. Raises community_invalid, which names every fault at once."""
-    return parse_community(path.read_text(encoding="utf-8"))
+    try:
+        toml = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Refusal("community_invalid", "not UTF-8", community_faults=["The file is not UTF-8."]) from error
+    return parse_community(toml)
 
 
 def parse_community(toml: str) -> Community:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from services.commands.reach import (
     DATA,
@@ -24,16 +24,18 @@ from services.commands.reach import (
 
 commands = typer.Typer(no_args_is_help=True, help="Communities: who may ask for what, who decides.")
 
+CommunityFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A community in TOML")]
+
 
 @commands.command("validate")
-def validate_community(file: Path) -> None:
+def validate_community(file: CommunityFile) -> None:
     """Check a community file and name every fault at once."""
     found = refused_or(lambda: preparation().read_community(file))
-    console.print(f"{found.id} version {found.version} is valid: {len(found.kinds)} kinds of request.")
+    console.print(f"{found.id} version {found.version} is valid: {len(found.kinds)} kinds of request.", markup=False)
 
 
 @commands.command("apply")
-def apply_community(file: Path, data: Data = DATA) -> None:
+def apply_community(file: CommunityFile, data: Data = DATA) -> None:
     """Publish a community file; requests under way keep the version under which they were filed."""
     from services.directory import usecases  # noqa: PLC0415
 
@@ -43,7 +45,9 @@ def apply_community(file: Path, data: Data = DATA) -> None:
         return await usecases.apply_community(tx, community, by=operator())
 
     applied = refused_or(lambda: in_directory(data, apply))
-    console.print(f"{community.id} version {community.version} {'applied' if applied else 'was applied already'}.")
+    console.print(
+        f"{community.id} version {community.version} {'applied' if applied else 'was applied already'}.", markup=False
+    )
 
 
 @commands.command("list")
@@ -58,7 +62,8 @@ def list_communities(data: Data = DATA, as_json: AsJson = False) -> None:
     if as_json:
         print_json([it.model_dump(mode="json", include={"id", "version", "name", "open"}) for it in found])
         return
-    table = Table("id", "version", "name", "takes requests", "roles", "kinds of request", "applications")
+    # The id is what other commands are told: never cut off.
+    table = Table(Column("id", no_wrap=True), "version", "name", "takes requests", "roles", "kinds", "applications")
     for it in found:
         takes = "no" if not it.open else "by invitation" if it.invitation_needed else "yes"
         counts = (str(len(it.roles)), str(len(it.kinds)), str(len(it.applications)))

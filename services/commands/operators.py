@@ -1,9 +1,11 @@
 """`iacs operator`: what only operators do."""
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from services.commands.reach import DATA, AsJson, Data, console, errors, in_directory, operator, print_json, refused_or
 
@@ -32,9 +34,8 @@ def appoint(
     """
     from services.directory import usecases  # noqa: PLC0415
 
-    if user_id is None and not (given_name and family_name and "@" in email):
-        errors.print("Name the person: --user-id K7MQ42XP, or --given-name, --family-name and --email of a new one.")
-        raise typer.Exit(2)
+    if user_id is None:
+        given_name, family_name, email = _new_person(given_name=given_name, family_name=family_name, email=email)
 
     async def do(tx: Any, keys: Any) -> str:
         return await usecases.appoint(
@@ -99,3 +100,20 @@ def dismiss(
 
     refused_or(lambda: in_directory(data, do))
     console.print(f"{user_id} is not {role} any more.", markup=False)
+
+
+def _new_person(**typed: str) -> list[str]:
+    """Return what is told of a new person, under the rules of who registers. Ends the command where it breaks one."""
+    from services.registration.domain import fields  # noqa: PLC0415
+
+    if not all(typed.values()):
+        errors.print("Name the person: --user-id K7MQ42XP, or --given-name, --family-name and --email of a new one.")
+        raise typer.Exit(2)
+    rules = [fields.RULES[name] for name in typed]
+    clean = [rule.clean(typed[rule.name], datetime.now(UTC).date()) for rule in rules]
+    for rule, value in zip(rules, clean, strict=True):
+        if value is None:
+            errors.print(f"{rule.label}: must be {rule.rule}.", highlight=False, markup=False, soft_wrap=True)
+    if None in clean:
+        raise typer.Exit(2)
+    return [str(value) for value in clean]

@@ -1,11 +1,12 @@
 """`iacs parked`: records that were set aside because they could not be applied."""
 
+from base64 import b64decode
 from typing import Any
 from uuid import UUID
 
 import typer
-from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from services.commands.reach import (
     DATA,
@@ -36,16 +37,18 @@ def list_parked(service: ServiceName, data: Data = DATA, as_json: AsJson = False
     if as_json:
         print_json([_parked(row) for row in rows])
         return
-    table = Table("id", "since", "state", "topic/partition/offset", "type", "error")
+    # The id is what the other commands are told: it stays in one piece, however narrow the terminal.
+    table = Table(
+        Column("id, since, state", no_wrap=True),
+        Column("topic/partition/offset, type, error", overflow="fold"),
+        show_lines=True,
+    )
     for row in rows:
         place = f"{row.topic}/{row.partition}/{row.offset}"
+        # As text: whoever wrote the record chose its type, and is not to choose how this looks.
         table.add_row(
-            str(row.id),
-            f"{row.parked_at:%Y-%m-%d %H:%M:%S}",
-            row.state,
-            place,
-            escape(row.type or "?"),
-            escape(row.error),
+            f"{row.id}\n{row.parked_at:%Y-%m-%d %H:%M:%S}, {row.state}",
+            Text("\n".join(_plain(line) for line in (place, row.type or "?", row.error))),
         )
     console.print(table if rows else "Nothing is parked.")
 
@@ -66,7 +69,7 @@ def show_parked(service: ServiceName, parked_id: UUID, data: Data = DATA) -> Non
     print_json(
         {
             **_parked(row),
-            "headers": row.headers,
+            "headers": [[name, raw and b64decode(raw).decode(errors="replace")] for name, raw in row.headers],
             "value": None if row.value is None else row.value.decode(errors="replace"),
         }
     )
@@ -81,12 +84,10 @@ def replay_parked(service: ServiceName, parked_id: UUID, data: Data = DATA) -> N
         return await Delivery(db, handlers_of(service, data)).replay(parked_id, by=operator())
 
     outcome = in_service(data, service, replay)
-    console.print(
-        {"replayed": "Done.", "parked": "It failed again: see `iacs parked show`.", "gone": "It is not parked."}[
-            outcome
-        ]
-    )
-    raise typer.Exit(0 if outcome == "replayed" else 1)
+    if outcome != "replayed":
+        errors.print("It failed again: see `iacs parked show`." if outcome == "parked" else "It is not parked.")
+        raise typer.Exit(1)
+    console.print("Done.")
 
 
 @commands.command("discard")
@@ -107,3 +108,8 @@ def discard_parked(service: ServiceName, parked_id: UUID, data: Data = DATA) -> 
 def _parked(row: Any) -> dict[str, Any]:
     names = ("id", "consumer", "topic", "partition", "offset", "type", "subject", "state", "error", "parked_at")
     return {name: getattr(row, name) for name in names}
+
+
+def _plain(text: str) -> str:
+    """Return a text that cannot steer a terminal."""
+    return "".join(letter if letter.isprintable() else "·" for letter in text)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # It loads half of the stack, which most commands do without.
 console = Console()
 errors = Console(stderr=True)
 
-Data = Annotated[Path, typer.Option("--data", help="Where everything is kept", envvar="IACS_DATA")]
+Data = Annotated[Path, typer.Option("--data", help="Where everything is kept", envvar="IACS_DATA", file_okay=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read")]
 DATA = Path(".iacs")
 

@@ -20,7 +20,7 @@ from services.directory.settings import DirectorySettings
 from services.directory.usecases import everything
 from shared import deployment, settings
 from shared.contracts import approval
-from shared.delivery import Delivery
+from shared.delivery import Delivery, Handlers
 from shared.ids import new_id
 from shared.tables import audit, outbox, parked
 from shared.testing.records import Record, record_of
@@ -115,8 +115,14 @@ async def test_an_operator_appoints_and_dismisses(iacs: Any, desk: Desk) -> None
     assert (refused.exit_code, "is not APPLICATION_OWNER there" in refused.output) == (1, True)
     nobody = await iacs("operator", "appoint", "--given-name", "Owen")
     assert (nobody.exit_code, "Name the person" in nobody.output) == (2, True)
-    half = await iacs("operator", "appoint", *person[:4], "--email", "owen.iacs.example")
-    assert (half.exit_code, "Name the person" in half.output) == (2, True)
+    known = len(await desk.rows(tables.person))
+    unreachable = await iacs("operator", "appoint", *person[:-1], "owen@")
+    assert (unreachable.exit_code, "E-mail" in unreachable.stderr, "Given name" in unreachable.stderr) == (
+        2,
+        True,
+        False,
+    )
+    assert len(await desk.rows(tables.person)) == known
 
 
 async def test_who_was_appointed_and_dismissed_is_said_and_recorded_with_who_gave_the_command(
@@ -272,3 +278,62 @@ async def test_the_full_state_is_said_again_to_its_end(iacs: Any, desk: Desk, mo
     async with desk.db.begin() as tx:
         after = {(row.topic, row.key) for row in await tx.rows(select(outbox))}
     assert after == before
+
+
+async def test_a_file_that_holds_no_community_is_told_in_words(iacs: Any, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    for command in ("validate", "apply"):
+        for path in (tmp_path / "missing.toml", tmp_path):
+            assert (await iacs("community", command, str(path))).exit_code == 2
+        for content in (b"\xff\xfe", b"[[/x]]", b'"[/x]" = 1'):
+            wrong.write_bytes(content)
+            refused = await iacs("community", command, str(wrong))
+            assert (refused.exit_code, "community_invalid" in refused.stderr) == (1, True)
+    assert "[/x]: Extra inputs are not permitted" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("community", "show", "--community-id"), ("community", "show", "--role"), ("operator", "dismiss")]
+)
+async def test_what_is_not_there_is_told_as_it_was_typed(iacs: Any, words: tuple[str, ...]) -> None:
+    refused = await iacs(*words, "[/x]")
+    assert (refused.exit_code, "[/x]" in refused.stderr) == (1, True)
+
+
+async def set_aside(desk: Desk, record: Record) -> None:
+    """Let a record arrive that nobody can read."""
+    await Delivery(desk.db, Handlers("directory")).take([record], wait=asyncio.sleep)
+
+
+async def test_ids_that_other_commands_are_told_stay_whole_on_a_narrow_terminal(
+    iacs: Any, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await set_aside(desk, Record("iacs.registration.v1", [("ce_type", b"\xff")], b"{}"))
+    monkeypatch.setattr(reach.console, "width", 80)
+    (row,) = json.loads((await iacs("parked", "list", "directory", "--json")).output)
+    listed = (await iacs("parked", "list", "directory")).output
+    assert row["id"] in listed
+    assert all(part in listed for part in (f"{row['topic']}/0/{row['offset']}", row["error"]))
+    assert COMMUNITY.id in (await iacs("community", "list")).output
+
+
+async def test_whoever_writes_a_record_does_not_choose_how_its_listing_looks(iacs: Any, desk: Desk) -> None:
+    twice = [("[/x]\x1b", b"\x1b[2J"), ("[/x]\x1b", b"1"), ("ce_type", b"a.type")]
+    await set_aside(desk, Record("iacs.registration.v1", twice, b"\x1b[2J"))
+    listed = await iacs("parked", "list", "directory")
+    assert (listed.exit_code, "[/x]" in listed.output, "\x1b" in listed.output) == (0, True, False)
+    (row,) = json.loads((await iacs("parked", "list", "directory", "--json")).output)
+    shown = (await iacs("parked", "show", "directory", row["id"])).output
+    assert json.loads(shown)["headers"][2] == ["ce_type", "a.type"]
+    assert "\x1b" not in shown
+
+
+async def test_a_record_that_fails_again_or_is_not_parked_is_an_error(iacs: Any, desk: Desk) -> None:
+    await set_aside(desk, Record("iacs.registration.v1", [], b"{}"))
+    (row,) = json.loads((await iacs("parked", "list", "directory", "--json")).output)
+    replayed = await iacs("parked", "replay", "directory", row["id"])
+    assert (replayed.exit_code, replayed.stdout, "It failed again" in replayed.stderr) == (1, "", True)
+    assert (await iacs("parked", "discard", "directory", row["id"])).exit_code == 0
+    for command in ("replay", "discard"):
+        gone = await iacs("parked", command, "directory", row["id"])
+        assert (gone.exit_code, gone.stdout, "It is not parked." in gone.stderr) == (1, "", True)

@@ -82,6 +82,25 @@ def test_a_service_that_there_is_none_of_is_refused_with_those_there_are(iacs: I
     assert "There is no service aproval: registration, approval, directory, notification." in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("serve", "approval", "--settings", "{missing}"), "--settings"),
+        (("story", "--svg", "{missing}/story.svg"), "--svg"),
+        (("install", "{file}"), "folder"),
+        (("up", "--detach", "--data", "{file}"), "--data"),
+        (("topics", "apply", "--partitions", "0"), "--partitions"),
+        (("topics", "apply", "--replication", "0"), "--replication"),
+    ],
+    ids=lambda it: " ".join(it) if isinstance(it, tuple) else it,
+)
+def test_what_cannot_be_is_refused_before_anything_is_done(tmp_path: Path, words: tuple[str, ...], option: str) -> None:
+    places = {"missing": str(tmp_path / "missing"), "file": __file__}
+    done = CliRunner().invoke(cli.app, [word.format(**places) for word in words], env={"COLUMNS": "300"})
+    assert done.exit_code == 2
+    assert f"Invalid value for '{option}'" in done.stderr
+
+
 def test_settings_that_are_wrong_are_named_each_on_a_line(iacs: Iacs, tmp_path: Path) -> None:
     told = settings(tmp_path) | {"IACS_DIRECTORY_DATABASE_URL": "", "IACS_DIRECTORY_SEAL_KEY": "{}"}
     del told["IACS_DIRECTORY_DATABASE_URL"]
