@@ -6,6 +6,7 @@ Personal data never enters a log line: callers pass ids and codes.
 """
 
 import logging
+import re
 import secrets
 import sys
 import time
@@ -29,6 +30,12 @@ class Trace:
     causation_id: UUID | None = None
     traceparent: str = ""
 
+    @property
+    def trace_id(self) -> str | None:
+        """What ties an answer, the lines about it and what followed together; None where nothing has been begun."""
+        found = _TRACE_ID.match(self.traceparent)
+        return found[1] if found else None
+
 
 _CHATTY = ("aiokafka", "faststream", "sqlalchemy", "uvicorn.access", "httpx")
 """Libraries of whose log only warnings count, and of these not each repetition."""
@@ -36,6 +43,7 @@ SAME_WORDS_SECONDS = 10.0
 _WORDS_KEPT = 1000
 _LEFT_OUT = "left_out"
 
+_TRACE_ID = re.compile(r"00-([0-9a-f]{32})-")
 _NONE = Trace()
 _trace: ContextVar[Trace] = ContextVar("trace", default=_NONE)
 
@@ -76,6 +84,8 @@ def configure_logs(service: str, *, as_json: bool, level: str = "INFO") -> None:
     def add_trace(_: Any, __: str, line: Any) -> Any:
         current = _trace.get()
         line["service"] = service
+        if current.trace_id:
+            line["trace_id"] = current.trace_id
         if current.correlation_id:
             line["correlation_id"] = str(current.correlation_id)
         if current.causation_id:

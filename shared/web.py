@@ -113,7 +113,7 @@ def problem(refusal: Refusal) -> JSONResponse:
         "status": status,
         "detail": refusal.detail,
         "code": refusal.code,
-        "trace_id": telemetry.trace().traceparent.split("-")[1] if telemetry.trace().traceparent else None,
+        "trace_id": telemetry.trace().trace_id,
     }
     if refusal.faults:
         content["errors"] = [{"pointer": f.pointer, "rule": f.rule, "example": f.example} for f in refusal.faults]

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from services.commands.reach import DATA, AsJson, Data, console, errors, in_directory, operator, print_json, refused_or
 

@@ -1,7 +1,10 @@
 """What the tests of the shared floor need: a database with its tables, and nothing of any service's rules."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import redirect_stderr
+from io import StringIO
 
 import pytest
 import structlog
@@ -32,3 +35,14 @@ def log_lines() -> None:
     structlog.configure(
         processors=[structlog.processors.add_log_level, telemetry._tell_exception, structlog.processors.JSONRenderer()]
     )
+
+
+@pytest.fixture
+def logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
+    """What a process of its own would log."""
+    told, before = StringIO(), structlog.get_config()
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    with redirect_stderr(told):
+        telemetry.configure_logs("toy", as_json=True)
+    yield told
+    structlog.configure(**before)

@@ -2,14 +2,11 @@
 
 import json
 import logging
-from collections.abc import Iterator
-from contextlib import redirect_stderr
 from datetime import timedelta
 from io import StringIO
 from typing import Any
 
 import pytest
-import structlog
 from prometheus_client import REGISTRY
 from sqlalchemy import insert
 
@@ -67,19 +64,8 @@ async def test_what_is_parked_is_counted_until_it_is_resolved(database: Database
     assert told("iacs_parked") == 2
 
 
-@pytest.fixture
-def logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
-    """What a process of its own would log."""
-    told, before = StringIO(), structlog.get_config()
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
-    with redirect_stderr(told):
-        telemetry.configure_logs("toy", as_json=True)
-    yield told
-    structlog.configure(**before)
-
-
 def test_a_log_line_says_to_which_act_it_belongs_and_not_what_an_error_quotes(logs: StringIO) -> None:
-    act = telemetry.Trace(correlation_id=new_id(), causation_id=new_id())
+    act = telemetry.Trace(new_id(), new_id(), f"00-{'a1' * 16}-{'b2' * 8}-01")
     with telemetry.tracing(act):
         try:
             raise ValueError("123-45-6789") from KeyError("123-45-6789")
@@ -95,9 +81,17 @@ def test_a_log_line_says_to_which_act_it_belongs_and_not_what_an_error_quotes(lo
     for line in told:
         assert (line["service"], line["exception"], line["cause"]) == ("toy", "ValueError", "KeyError")
         assert (line["correlation_id"], line["causation_id"]) == (str(act.correlation_id), str(act.causation_id))
+        assert line["trace_id"] == act.trace_id == "a1" * 16
         assert "test_telemetry.py" in line["frames"][-1]
     assert last["event"] == "nothing more"
-    assert "correlation_id" not in last
+    assert {"correlation_id", "trace_id"}.isdisjoint(last)
+
+
+def test_what_a_record_claims_to_be_its_trace_is_logged_only_if_it_is_one(logs: StringIO) -> None:
+    for claimed in ("", "123-45-6789", "00-Ann Applicant-1-01"):
+        with telemetry.tracing(telemetry.Trace(traceparent=claimed)):
+            telemetry.logger("toy").info("heard")
+    assert [line for line in logs.getvalue().splitlines() if "trace_id" in line] == []
 
 
 def test_a_library_that_says_the_same_all_the_time_is_let_say_it_every_ten_seconds_with_how_often(

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -289,6 +290,15 @@ async def test_nothing_of_an_error_inside_leaves_the_house(
 
 
 # --- Traces -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/v1/bug", "/v1/world"])
+async def test_the_trace_of_an_answer_finds_the_line_that_says_where_the_call_failed(
+    client: httpx.AsyncClient, path: str, logs: StringIO
+) -> None:
+    trace_id = (await client.get(path)).json()["trace_id"]
+
+    assert trace_id in [json.loads(line).get("trace_id") for line in logs.getvalue().splitlines()]
 
 
 @pytest.mark.parametrize("path", ["/v1/faults", "/v1/bug", "/v1/world", "/v1/nothing"])
