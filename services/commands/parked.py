@@ -85,7 +85,11 @@ def replay_parked(service: ServiceName, parked_id: UUID, data: Data = DATA) -> N
 
     outcome = in_service(data, service, replay)
     if outcome != "replayed":
-        errors.print("It failed again: see `iacs parked show`." if outcome == "parked" else "It is not parked.")
+        errors.print(
+            "It failed again, or one before it did: see `iacs parked list` and `show`."
+            if outcome == "parked"
+            else "It is not parked."
+        )
         raise typer.Exit(1)
     console.print("Done.")
 
