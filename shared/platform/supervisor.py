@@ -222,7 +222,9 @@ class Owner:
                 }
                 for keeper in self._keepers
             ]
-            known = {"ready": self.address is not None, "address": self.address, "pid": os.getpid(), "parts": parts}
+            # Once all had started, but not while one of them is away.
+            is_ready = self.address is not None and all(one["state"] == "running" for one in parts)
+            known = {"ready": is_ready, "address": self.address, "pid": os.getpid(), "parts": parts}
             state.write_whole(self._status, json.dumps(known, indent=1) + "\n")
 
     def end(self, kinds: type[Part] | tuple[type[Part], ...]) -> None:

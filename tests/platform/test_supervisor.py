@@ -132,6 +132,18 @@ def test_whoever_is_killed_comes_back(product: Product, name: str) -> None:
     assert after["address"] == before["address"]
 
 
+def test_the_product_is_not_ready_while_a_part_is_away(product: Product) -> None:
+    nursery = psutil.Process(product.part("nursery")["pid"])
+    nursery.suspend()  # What forks the services: the one that is killed cannot come back yet.
+    try:
+        os.kill(product.part("approval")["pid"], signal.SIGKILL)
+        until(lambda: product.part("approval")["state"] != "running")
+        assert not supervisor.status(product.data)["ready"]
+    finally:
+        nursery.resume()
+    until(lambda: supervisor.status(product.data)["ready"])
+
+
 def test_a_service_that_is_being_restarted_costs_its_callers_a_moment(product: Product) -> None:
     told: list[int] = []
     while not told or (told[-1] != 200 and len(told) < 3):  # How long a moment is, a busy machine decides.
