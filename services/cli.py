@@ -164,6 +164,19 @@ def install(folder: Annotated[Path, typer.Argument(file_okay=False)]) -> None:
     console.print("Installed: each service has its settings, its database at the newest schema, and its topics.")
 
 
+def _address(url: str | None) -> str | None:
+    """Return the address, if one was named. Refuses what is none, before anybody is appointed."""
+    import httpx  # noqa: PLC0415 - no other command needs it.
+
+    try:
+        found = httpx.URL(url or "http://localhost")
+    except httpx.InvalidURL:
+        found = httpx.URL()
+    if found.scheme not in ("http", "https") or not found.host:
+        raise typer.BadParameter(f"{url} is no address like https://iacs.example.")
+    return url
+
+
 def _in_a_folder(file: Path | None) -> Path | None:
     """Return the file, if one was named. Refuses one that could not be written: better before a long telling."""
     if file is not None and not file.parent.is_dir():
@@ -174,7 +187,9 @@ def _in_a_folder(file: Path | None) -> Path | None:
 @app.command()
 def story(
     data: Data = DATA,
-    url: Annotated[str | None, typer.Option(help="The product's address, if it was not started here")] = None,
+    url: Annotated[
+        str | None, typer.Option(callback=_address, help="The product's address, if it was not started here")
+    ] = None,
     svg: Annotated[
         Path | None, typer.Option(callback=_in_a_folder, dir_okay=False, help="Record the telling as a picture")
     ] = None,

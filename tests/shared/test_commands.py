@@ -87,6 +87,8 @@ def test_a_service_that_there_is_none_of_is_refused_with_those_there_are(iacs: I
     [
         (("serve", "approval", "--settings", "{missing}"), "--settings"),
         (("story", "--svg", "{missing}/story.svg"), "--svg"),
+        (("story", "--url", "nonsense"), "--url"),
+        (("story", "--url", "http://127.0.0.1:port"), "--url"),
         (("install", "{file}"), "folder"),
         (("up", "--detach", "--data", "{file}"), "--data"),
         (("topics", "apply", "--partitions", "0"), "--partitions"),
