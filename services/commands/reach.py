@@ -63,6 +63,8 @@ def asking(server: str) -> Iterator[None]:
 
     try:
         yield
+    except BrokenPipeError:
+        raise  # Who reads what we print has seen enough, as `head` has: the command line ends quietly then.
     except Exception as trouble:
         if not (isinstance(trouble, KafkaError) or is_worlds_fault(trouble)):
             raise

@@ -224,6 +224,14 @@ def test_a_kafka_that_does_not_answer_is_told_with_its_address(
     assert "127.0.0.1" in done.stderr
 
 
+def test_who_stops_reading_what_is_printed_is_not_told_as_trouble_of_a_server(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(BrokenPipeError), reach.asking("Kafka"):
+        raise BrokenPipeError
+    assert capsys.readouterr().err == ""
+
+
 def test_a_database_that_lets_nobody_in_is_told_in_one_sentence(iacs: Iacs, tmp_path: Path, postgres: Postgres) -> None:
     wrong = f"postgresql://nobody-of-ours:secret-word@{postgres.address}/postgres"
     done = iacs("db", "upgrade", **settings(tmp_path, wrong))
