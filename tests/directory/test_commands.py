@@ -171,8 +171,6 @@ async def test_what_others_have_written_is_shown_as_it_is_and_never_taken_for_ma
     assert "Use a CMS application (as [/red] Analyst)" in shown
     for words, code in ((["--role", "[/x]"], "role"), (["--community-id", "[/x]"], "community")):
         assert (await iacs("community", "show", *words)).stderr.startswith(f"There is no {code} [/x]")
-    person = ["--given-name", "Ann", "--family-name", "[/b]", "--email", "ann@iacs.example"]
-    assert (await iacs("operator", "appoint", *person)).output.startswith("Ann [/b] has the user ID ")
     await _deliver(desk, _denied(desk).having("[/x]", None))
     assert "header '[/x]' is null" in (await iacs("parked", "list", "directory")).output
 
