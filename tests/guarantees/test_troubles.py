@@ -78,8 +78,8 @@ def test_a_bad_record_is_parked_and_its_neighbours_are_unharmed(product: Product
         assert all(row["topic"] == topic and row["error"] for row in parked)
     # What is of no use is given up, one by one; replaying it says that it fails again.
     one = product.parked("approval")[0]
-    assert "failed again" in product.command(
-        "parked", "replay", "approval", str(one["id"]), "--data", str(product.data), check=False
+    assert "failed again" in product.refused(
+        "parked", "replay", "approval", str(one["id"]), "--data", str(product.data)
     )
     product.command("parked", "discard", "approval", str(one["id"]), "--data", str(product.data))
     assert len(product.parked("approval")) == len(bad) * 12 - 1
