@@ -17,7 +17,7 @@ from pathlib import Path
 ROWS = {
     "product": ("guarantees", "journeys", "subscribers", "who_may"),
     "stacks": ("containers", "platform", "torture"),
-    "services": ("approval", "directory", "notification", "registration"),
+    "services": ("approval", "directory", "newcomer", "notification", "registration"),
     "shared": ("contracts", "contracts_released", "histories", "shared", "test_docs.py", "ui"),
 }
 TESTS = Path(__file__).parent
