@@ -12,6 +12,8 @@ from pathlib import Path
 
 from joserfc.jwk import ECKey
 
+from shared.errors import SettingsError
+
 SERVICES = ("registration", "approval", "directory", "notification")
 SETTINGS_FILE = "settings.env"
 MAIL_FROM = "IACS <no-reply@iacs.example>"
@@ -36,8 +38,6 @@ def read(path: Path) -> dict[str, str]:
     """Return the settings of a file. Raises SettingsError, which names each line that is none, and tells no value."""
     lines = list(enumerate(path.read_text(encoding="utf-8").splitlines(), start=1))
     if wrong := [number for number, line in lines if line and "=" not in line]:
-        from shared.settings import SettingsError  # noqa: PLC0415 - it loads what is not needed to read a file.
-
         raise SettingsError("\n".join(f"{path}, line {number}: must be NAME=value" for number in wrong))
     return dict(line.split("=", maxsplit=1) for _, line in lines if line)
 

@@ -10,6 +10,13 @@ from dataclasses import dataclass
 from enum import Enum
 
 
+class SettingsError(Exception):
+    """It cannot be done as an operator has told it; the message names each variable and what is wrong.
+
+    Nothing that a caller is told: here, since commands that load no settings know it as well.
+    """
+
+
 class Family(Enum):
     """What kind of "no" it is."""
 

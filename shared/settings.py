@@ -19,13 +19,10 @@ from sqlalchemy.exc import ArgumentError
 
 from shared import clock, outbox
 from shared.database import Database
+from shared.errors import SettingsError
 from shared.kafka import Kafka, Mechanism, Protocol
 
 _KEY_BYTES = 32
-
-
-class SettingsError(Exception):
-    """The process cannot start as it was told; the message names each variable and what is wrong."""
 
 
 def _key(text: object) -> bytes:

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
+from shared.errors import Refusal, SettingsError
+
 if TYPE_CHECKING:  # It loads half of the stack, which most commands do without.
     from shared.kafka import Kafka
 
@@ -44,8 +46,6 @@ class Commands(TyperGroup):
     """All commands: settings that are wrong are told in words, each variable on a line."""
 
     def invoke(self, ctx: Any) -> Any:
-        from shared.settings import SettingsError  # noqa: PLC0415
-
         try:
             return super().invoke(ctx)
         except SettingsError as wrong:
@@ -146,8 +146,6 @@ def in_directory(data: Path, work: Callable[[Any, Any], Awaitable[T]]) -> T:
 
 def refused_or(work: Callable[[], T]) -> T:
     """Do it; say a refusal as people read it, each fault on a line."""
-    from shared.errors import Refusal  # noqa: PLC0415
-
     try:
         return work()
     except Refusal as refusal:

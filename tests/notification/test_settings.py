@@ -9,6 +9,7 @@ from joserfc.jwk import ECKey
 from services.notification import main, smtp
 from services.notification.settings import NotificationSettings
 from shared import settings
+from shared.errors import SettingsError
 from tests.notification.builders import SEAL_KEY
 
 GOOD = {
@@ -40,7 +41,7 @@ def test_a_mail_server_is_read_from_its_address() -> None:
 
 @pytest.mark.parametrize("url", ["smtp://mail.example:25", "smtp://10.0.0.1:25"])
 def test_production_sends_nothing_that_can_be_read_on_the_way(url: str) -> None:
-    with pytest.raises(settings.SettingsError, match="smtps://"):
+    with pytest.raises(SettingsError, match="smtps://"):
         load(SMTP_URL=url)
     assert load(SMTP_URL=url, PROFILE="embedded")
 
@@ -60,7 +61,7 @@ def test_a_local_or_encrypted_way_is_fine_in_production(url: str) -> None:
     ],
 )
 def test_a_setting_that_cannot_work_is_named(name: str, value: str) -> None:
-    with pytest.raises(settings.SettingsError, match=f"IACS_NOTIFICATION_{name}"):
+    with pytest.raises(SettingsError, match=f"IACS_NOTIFICATION_{name}"):
         load(**{name: value})
 
 

@@ -268,3 +268,13 @@ def test_a_fault_of_ours_keeps_its_traceback(iacs: Iacs, tmp_path: Path, monkeyp
     monkeypatch.setattr("shared.migrate.upgrade", broken)
     done = CliRunner().invoke(cli.app, ["db", "upgrade", "--data", str(tmp_path)], env=settings(tmp_path))
     assert isinstance(done.exception, AssertionError)
+
+
+def test_what_starts_and_stops_everything_is_small_itself_and_loads_nothing_of_the_services(tmp_path: Path) -> None:
+    program = (
+        "import sys; from typer.testing import CliRunner; from services import cli; import shared.platform.supervisor;"
+        f"CliRunner().invoke(cli.app, ['status', '--data', {str(tmp_path)!r}]);"
+        "print({'sqlalchemy', 'asyncpg', 'aiokafka', 'fastapi'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

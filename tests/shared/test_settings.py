@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from shared import settings
+from shared.errors import SettingsError
 from shared.kafka import Kafka
-from shared.settings import Keys, PrivateJwk, PublicJwk, Settings, SettingsError
+from shared.settings import Keys, PrivateJwk, PublicJwk, Settings
 
 KEY = urlsafe_b64encode(bytes(range(32))).decode().rstrip("=")
 _PAIR = ECKey.generate_key("P-256")
