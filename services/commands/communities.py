@@ -63,7 +63,8 @@ def list_communities(data: Data = DATA, as_json: AsJson = False) -> None:
         print_json([it.model_dump(mode="json", include={"id", "version", "name", "open"}) for it in found])
         return
     # The id is what other commands are told: never cut off.
-    table = Table(Column("id", no_wrap=True), "version", "name", "takes requests", "roles", "kinds", "applications")
+    id_, name = Column("id", no_wrap=True), Column("name", overflow="fold")
+    table = Table(id_, "version", name, "takes requests", "roles", "kinds", "apps")
     for it in found:
         takes = "no" if not it.open else "by invitation" if it.invitation_needed else "yes"
         counts = (str(len(it.roles)), str(len(it.kinds)), str(len(it.applications)))

@@ -9,6 +9,15 @@ from tests.ui.pages import STATES, TOKEN_PATH
 
 LONG_REFERENCES = {"registration": 1280, "approval": 320, "directory": 320}
 """The width in which axe reads each. Colours take it seconds there, and are read once, in the shortest reference."""
+GAPS = """links => links.map(link => {
+  const lines = node => {
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    return range.getClientRects();
+  };
+  return lines(link.lastChild)[0].left - lines(link.querySelector('.iacs-method'))[0].right;
+})"""
+"""Pixels between the letters of each method and what follows it."""
 PARTS = "[...new Set([...document.querySelectorAll('body *')].map((it) => `${it.tagName}.${it.className}`))].sort()"
 
 
@@ -45,6 +54,16 @@ async def test_axe_finds_nothing_in_a_longer_reference_made_of_the_same_parts(
 async def test_axe_finds_nothing_in_the_pages_that_explain_errors(open_page: OpenPage, axe: Axe, path: str) -> None:
     page = await open_page(path)
     await axe(page)
+
+
+@pytest.mark.parametrize("width", LAYOUTS)
+async def test_in_the_contents_the_longest_method_stands_apart_from_what_it_does(
+    open_page: OpenPage, width: int
+) -> None:
+    page = await open_page("/approval/docs", width)
+    gaps = await page.locator(".iacs-contents li a").evaluate_all(GAPS)
+    assert len(gaps) > 3
+    assert min(gaps) >= 4
 
 
 async def test_a_link_of_the_contents_leads_to_its_operation(open_page: OpenPage) -> None:
