@@ -120,7 +120,7 @@ def configure_logs(service: str, *, as_json: bool, level: str = "INFO") -> None:
 
 
 class Sparing(logging.Filter):
-    """Lets a library say the same words, whatever their values, once in ten seconds; `left_out` counts the others.
+    """Lets a library say the same thing once in ten seconds; the next time, `left_out` counts those between.
 
     A client that cannot reach its broker says so forty times a second: a night of that fills a disk.
     """
@@ -128,12 +128,13 @@ class Sparing(logging.Filter):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+        self._said: dict[tuple[str, str, type[BaseException] | None], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not record.name.startswith(_CHATTY):
             return True
-        words, now = (record.name, str(record.msg)), self._clock()
+        error = record.exc_info[0] if record.exc_info else None
+        words, now = (record.name, record.getMessage(), error), self._clock()
         said_at, left_out = self._said.get(words, (-SAME_WORDS_SECONDS, 0))
         if now - said_at < SAME_WORDS_SECONDS:
             self._said[words] = said_at, left_out + 1

@@ -102,14 +102,24 @@ def test_a_library_that_says_the_same_all_the_time_is_let_say_it_every_ten_secon
     handler.filters = [telemetry.Sparing(lambda: now)]
     for tenth in range(201):
         now = 1000.0 + tenth / 10
-        logging.getLogger("aiokafka.consumer.fetcher").error("Failed fetch messages from %s", tenth % 3)
+        logging.getLogger("aiokafka.consumer.fetcher").error("Failed fetch messages from %s", 1)
         logging.getLogger("aiokafka.client").error("Failed fetch messages from %s", 1)
     logging.getLogger("aiokafka.client").error("Unable to connect")
+    for other in (KeyError, ValueError):  # Another node, another fault: another thing.
+        try:
+            raise other
+        except LookupError:
+            logging.getLogger("aiokafka.client").exception("Failed fetch messages from %s", 2)
+        except ValueError:
+            logging.getLogger("aiokafka.client").exception("Failed fetch messages from %s", 2)
 
     told = [json.loads(line) for line in logs.getvalue().splitlines()]
     assert [line.get("left_out") for line in told if line["logger"] == "aiokafka.consumer.fetcher"] == [None, 99, 99]
-    assert [line.get("left_out") for line in told if line["logger"] == "aiokafka.client"] == [None, 99, 99, None]
-    assert told[-1]["event"] == "Unable to connect"
+    assert [line.get("left_out") for line in told if line["logger"] == "aiokafka.client"] == [
+        *(None, 99, 99),
+        *(None, None, None),
+    ]
+    assert [line.get("exception") for line in told[-3:]] == [None, "KeyError", "ValueError"]
 
 
 def test_what_we_say_ourselves_is_never_left_out(logs: StringIO) -> None:
