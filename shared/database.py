@@ -134,7 +134,7 @@ class Database:
         clock: Clock = wall_clock,
         pool_size: int = 10,
     ) -> None:
-        self.url = make_url(url).set(drivername="postgresql+asyncpg")
+        self.url = engine_url(url)
         self.clock = clock
         self.real_clock: Clock = wall_clock
         self._flush = flush
@@ -297,5 +297,15 @@ def _refuse_dead_connection(dbapi_connection: Any, _record: Any, _proxy: Any) ->
         raise DisconnectionError
 
 
+def engine_url(url: str) -> URL:
+    """Return an address as SQLAlchemy's engine takes it: libpq's `sslmode` is `ssl` among asyncpg's arguments."""
+    return _renamed(make_url(url).set(drivername="postgresql+asyncpg"), "sslmode", "ssl")
+
+
 def _dsn(url: URL) -> str:
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+    return _renamed(url.set(drivername="postgresql"), "ssl", "sslmode").render_as_string(hide_password=False)
+
+
+def _renamed(url: URL, old: str, new: str) -> URL:
+    value = url.query.get(old)
+    return url if value is None else url.difference_update_query([old]).update_query_dict({new: value})

@@ -36,7 +36,10 @@ class Place:
 
 def read(path: Path) -> dict[str, str]:
     """Return the settings of a file. Raises SettingsError, which names each line that is none, and tells no value."""
-    lines = list(enumerate(path.read_text(encoding="utf-8").splitlines(), start=1))
+    try:
+        lines = list(enumerate(path.read_text(encoding="utf-8").splitlines(), start=1))
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: must be UTF-8") from None
     if wrong := [number for number, line in lines if line and "=" not in line]:
         raise SettingsError("\n".join(f"{path}, line {number}: must be NAME=value" for number in wrong))
     return dict(line.split("=", maxsplit=1) for _, line in lines if line)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.engine import make_url
 
 from shared import schema_version
+from shared.database import engine_url
 
 _HERE = Path(__file__).parent
 
@@ -21,7 +21,7 @@ def config_of(service: str, url: str) -> Config:
     config.set_main_option("path_separator", "newline")
     places = "\n".join(str(place) for place in schema_version.places(service))
     config.set_main_option("version_locations", places.replace("%", "%%"))
-    config.attributes["url"] = make_url(url).set(drivername="postgresql+asyncpg")
+    config.attributes["url"] = engine_url(url)
     config.attributes["service"] = service
     return config
 

@@ -4,6 +4,7 @@ Each service has one frozen class on this base, with a prefix of its own: IACS_A
 """
 
 import json
+import os
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping, Sequence
@@ -70,12 +71,15 @@ def _public(key: dict[str, Any]) -> dict[str, Any]:
     return key
 
 
+_DRIVERS = ("postgresql", "postgres", "postgresql+asyncpg")
+
+
 def _database(url: SecretStr) -> SecretStr:
     try:
         found = make_url(url.get_secret_value())
     except (ArgumentError, ValueError):
         found = None
-    if found is None or not found.drivername.startswith("postgresql") or not found.database:
+    if found is None or found.drivername not in _DRIVERS or not found.database:
         raise ValueError("must be like postgresql://user:password@host:port/database")
     return url
 
@@ -116,11 +120,13 @@ class Settings(BaseSettings):
     profile: Literal["embedded", "production"] = Field(
         default="production", description="Production refuses what only a demonstration may do"
     )
-    database_url: DatabaseUrl = Field(description="postgresql://user:password@host:port/database")
+    database_url: DatabaseUrl = Field(
+        description="postgresql://user:password@host:port/database, and ?sslmode=verify-full where it is reached over a net"
+    )
     database_pool_size: int = Field(
         default=10, ge=2, le=100, description="Connections of one process, besides two for the relay and its wake-up"
     )
-    kafka_servers: str = Field(description="host:port[,host:port]")
+    kafka_servers: str = Field(min_length=1, description="host:port[,host:port]")
     kafka_security_protocol: Protocol = Field(default="PLAINTEXT", description="SSL or SASL_SSL in production")
     kafka_sasl_mechanism: Mechanism = Field(default="SCRAM-SHA-512", description="With SASL_SSL")
     kafka_user: str = Field(default="", description="With SASL_SSL")
@@ -154,16 +160,20 @@ class Settings(BaseSettings):
         if self.kafka_security_protocol == "SASL_SSL":
             words = {"kafka_user": self.kafka_user, "kafka_password": self.kafka_password}
             found += [(name, "is needed with SASL_SSL") for name, word in words.items() if not word]
-        if self.kafka_security_protocol != "PLAINTEXT":
-            files = ("kafka_ca_file", "kafka_certificate_file", "kafka_key_file")
-            found += [
-                (name, "is no file") for name in files if (path := getattr(self, name)) and not Path(path).is_file()
-            ]
+        if self.kafka_key_file and not self.kafka_certificate_file:
+            found.append(("kafka_certificate_file", "is needed with kafka_key_file"))
         return found
 
     @property
     def kafka(self) -> Kafka:
-        """How Kafka is reached."""
+        """How Kafka is reached. Raises SettingsError where a file that secures it is not there."""
+        if self.kafka_security_protocol != "PLAINTEXT":
+            files = ("kafka_ca_file", "kafka_certificate_file", "kafka_key_file")
+            # Path.is_file would fail with the name of what can be none: perhaps the key itself, typed in its place.
+            missing = [name for name in files if (path := getattr(self, name)) and not os.path.isfile(path)]  # noqa: PTH113
+            if missing:
+                prefix = self.model_config.get("env_prefix", "")
+                raise SettingsError("\n".join(f"{prefix}{name.upper()}: is no file" for name in missing))
         return Kafka(
             self.kafka_servers,
             self.kafka_security_protocol,

@@ -64,6 +64,3 @@ def tail_events(
 
     with contextlib.suppress(KeyboardInterrupt), asking("Kafka"):
         asyncio.run(show())
-
-
-# --- How the commands reach what they need ------------------------------------------------------

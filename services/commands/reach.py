@@ -66,6 +66,9 @@ def asking(server: str) -> Iterator[None]:
     except BrokenPipeError:
         raise  # Who reads what we print has seen enough, as `head` has: the command line ends quietly then.
     except Exception as trouble:
+        if isinstance(trouble, OSError) and trouble.filename:
+            errors.print(f"{trouble.filename}: {trouble.strerror}", markup=False, soft_wrap=True)
+            raise typer.Exit(1) from None
         if not (isinstance(trouble, KafkaError) or is_worlds_fault(trouble)):
             raise
         # Around it SQLAlchemy tells the statement and its values.

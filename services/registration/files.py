@@ -149,7 +149,7 @@ async def _joined(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byte
 def kind_of(url: str) -> str:
     """Return what kind of store an address is of. Raises ValueError for one that there is not."""
     parts = urlsplit(url)
-    is_whole = {"file": parts.path.startswith("/") and not parts.netloc, "s3": bool(parts.netloc)}
+    is_whole = {"file": parts.path.startswith("/") and parts.netloc in ("", "localhost"), "s3": bool(parts.netloc)}
     if not is_whole.get(parts.scheme):
         raise ValueError("must be file:///path or s3://bucket/prefix")
     return parts.scheme

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from services import cli
@@ -127,6 +128,9 @@ def test_a_line_of_the_settings_file_that_is_none_is_named_by_its_number(iacs: I
     done = iacs("parked", "list", "approval")
     assert done.exit_code == 2
     assert "settings.env, line 3: must be NAME=value" in done.stderr
+    (tmp_path / deployment.SETTINGS_FILE).write_bytes(b"A=\xff")
+    done = iacs("parked", "list", "approval")
+    assert (done.exit_code, "settings.env: must be UTF-8" in done.stderr) == (2, True)
     assert "hush" not in done.stderr
 
 
@@ -259,6 +263,12 @@ def test_topics_are_found_as_decided_or_told_to_be_otherwise(iacs: Iacs, tmp_pat
     for words in (("--partitions", "3"), ("--partitions", "2", "--replication", "2")):
         other = iacs("topics", "apply", *words, **told)
         assert (other.exit_code, other.stderr.startswith("Topics are not as decided:")) == (1, True)
+
+
+def test_a_file_that_cannot_be_written_is_no_fault_of_a_server(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), reach.asking("PostgreSQL"):
+        Path("/proc/no/such/folder").mkdir()
+    assert "PostgreSQL" not in capsys.readouterr().err
 
 
 def test_a_fault_of_ours_keeps_its_traceback(iacs: Iacs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from shared import audit, outbox
+from shared import audit, migrate, outbox
 from shared.database import _SESSION, WAKE_CHANNEL, Database, Transaction, is_worlds_fault
 from shared.ids import new_id
 from shared.tables import audit as audit_table
@@ -85,6 +85,27 @@ async def test_a_commit_on_a_connection_that_died_says_so(database: Database) ->
 
     assert is_worlds_fault(found.value)
     assert await counts(database) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["sslmode", "ssl"])
+async def test_how_a_connection_is_secured_is_said_once_for_those_of_the_pool_and_those_beside_it(
+    database: Database, name: str
+) -> None:
+    async def tried(mode: str) -> None:
+        told = database.url.update_query_dict({name: mode}).render_as_string(hide_password=False)
+        other = Database(told, flush=outbox.flush, pool_size=2)
+        try:
+            async with other.begin() as tx:
+                assert await tx.raw.fetchval("SELECT 1") == 1
+            beside = await other.connect()
+            await beside.close()
+        finally:
+            await other.close()
+
+    await tried("disable")
+    await asyncio.to_thread(migrate.upgrade, "approval", f"{database.dsn}?{name}=disable")
+    with pytest.raises(ConnectionError, match="SSL"):  # This server has none.
+        await tried("require")
 
 
 async def test_a_server_that_dies_while_nothing_is_asked_of_it_costs_nobody_a_try(database: Database) -> None:

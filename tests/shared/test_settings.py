@@ -148,10 +148,30 @@ def test_who_signs_in_at_kafka_has_a_user_and_a_password() -> None:
             settings.load(Toy, signing_in | words | {name: ""})
 
 
+def secured(**files: str) -> dict[str, str]:
+    """The same with Kafka behind TLS, and some of the files that secure it."""
+    return told(KAFKA_SECURITY_PROTOCOL="SSL", **{"KAFKA_CERTIFICATE_FILE": __file__, **files})
+
+
+def test_a_key_is_of_no_use_without_its_certificate() -> None:
+    with pytest.raises(SettingsError, match=r"^IACS_TOY_KAFKA_CERTIFICATE_FILE: is needed with kafka_key_file$"):
+        settings.load(Toy, told(KAFKA_SECURITY_PROTOCOL="SSL", KAFKA_KEY_FILE=__file__))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgres://h/toy", "postgresql://h/toy", "postgresql:///toy?host=/run/pg", "postgresql://h/toy?sslmode=require"],
+)
+def test_an_address_of_a_database_as_people_write_it_is_taken(url: str) -> None:
+    assert settings.load(Toy, told(DATABASE_URL=url)).database_url.get_secret_value() == url
+
+
 @pytest.mark.parametrize("name", ["KAFKA_CA_FILE", "KAFKA_CERTIFICATE_FILE", "KAFKA_KEY_FILE"])
 def test_a_file_that_secures_kafka_must_be_there(tmp_path: Path, name: str) -> None:
     with pytest.raises(SettingsError, match=f"^IACS_TOY_{name}: is no file$"):
-        settings.load(Toy, told(KAFKA_SECURITY_PROTOCOL="SSL", **{name: str(tmp_path / "missing.pem")}))
+        _ = settings.load(Toy, secured(**{name: str(tmp_path / "missing.pem")})).kafka
+    with pytest.raises(SettingsError, match=f"^IACS_TOY_{name}: is no file$"):  # The key itself, in its place.
+        _ = settings.load(Toy, secured(**{name: "-----BEGIN PRIVATE KEY-----" * 200})).kafka
 
 
 def test_kafka_is_reached_as_was_told(tmp_path: Path) -> None:
