@@ -121,7 +121,7 @@ class Settings(BaseSettings):
         default="production", description="Production refuses what only a demonstration may do"
     )
     database_url: DatabaseUrl = Field(
-        description="postgresql://user:password@host:port/database, and ?sslmode=verify-full where it is reached over a net"
+        description="postgresql://user:password@host:port/database; over a net with ?sslmode=verify-full"
     )
     database_pool_size: int = Field(
         default=10, ge=2, le=100, description="Connections of one process, besides two for the relay and its wake-up"
