@@ -81,7 +81,7 @@ def up(
 
 
 def is_empty(data: Path) -> bool:
-    """Tell whether nothing was ever ready here: the story moves the clock, and is not for what people keep."""
+    """Tell whether nothing was ever started here: the story moves the clock, and is not for what people keep."""
     from shared import deployment  # noqa: PLC0415
 
     return not (data / deployment.SETTINGS_FILE).exists()
@@ -257,11 +257,9 @@ def upgrade(
     data: Data = DATA,
 ) -> None:
     """Bring databases to the newest schema. Safe to run again."""
-    from services import preparation  # noqa: PLC0415
-
-    names = [service] if service else list(preparation.SERVICES)
+    names = [service] if service else list(preparation().SERVICES)
     with asking("PostgreSQL"):
-        preparation.upgrade_databases(told_in(data), names)
+        preparation().upgrade_databases(told_in(data), names)
     console.print(f"At the newest schema: {', '.join(names)}.")
 
 

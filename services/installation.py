@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 from services import preparation
 from shared import deployment
 from shared.platform import state
-from shared.settings import Origin
+from shared.settings import DatabaseUrl, Origin
 
 PORT = 8100
 """Each service has a host of its own, so all answer on the same port."""
@@ -27,8 +27,8 @@ class InstallationSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="IACS_INSTALLATION_", frozen=True, extra="ignore")
 
-    postgres_url: SecretStr = Field(description="Of an administrator: it makes a role and a database for each service")
-    kafka_servers: str = Field(description="host:port[,host:port]")
+    postgres_url: DatabaseUrl = Field(description="An administrator's: makes a role and a database for each service")
+    kafka_servers: str = Field(min_length=1, description="host:port[,host:port]")
     public_url: Origin = Field(description="The one origin that people and programs use")
     smtp_url: SecretStr = Field(description="As notification's")
     documents_url: str = Field(default="file:///documents", description="As registration's")
@@ -62,8 +62,8 @@ def install(folder: Path, told: InstallationSettings) -> None:
 
 async def _databases(admin_url: str, kept: dict[str, str]) -> dict[str, str]:
     """Make sure that each service has its role and database; return the address of each."""
-    admin = make_url(admin_url)
-    connection = await asyncpg.connect(admin_url)
+    admin = make_url(admin_url).set(drivername="postgresql")
+    connection = await asyncpg.connect(admin.render_as_string(hide_password=False))
     try:
         found = {}
         for service in deployment.SERVICES:

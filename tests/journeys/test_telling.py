@@ -17,7 +17,8 @@ from services.directory.settings import DirectorySettings
 from services.story import Story, StoryError, telling
 from services.story.acts import Acts, Filed, code_in
 from services.story.telling import Person, Teller
-from shared import deployment, settings
+from shared import settings
+from shared.testing import nowhere
 from shared.testing.product import Product
 
 Answer = tuple[int, Any]
@@ -77,17 +78,8 @@ def acts_with(**lies: Answer) -> Iterator[Acts]:
 @contextmanager
 def story_with(**lies: Answer) -> Iterator[Story]:
     """Yield the story at such a product, whose Kafka is nowhere."""
-    place = deployment.Place(
-        database_url=lambda _: "postgresql://iacs@127.0.0.1:9/iacs",
-        listen=lambda _: ("127.0.0.1", 1),
-        kafka_servers="127.0.0.1:9",
-        public_url="http://127.0.0.1:9",
-        documents_url="file:///nowhere",
-        smtp_url="smtp://127.0.0.1:9",
-        clock_file=Path("/nowhere"),
-    )
     with acts_with(**lies) as acts:
-        yield Story(acts, settings.load(DirectorySettings, deployment.settings(place, {})))
+        yield Story(acts, settings.load(DirectorySettings, nowhere.settings(Path("/nowhere"))))
 
 
 @pytest.fixture(autouse=True)

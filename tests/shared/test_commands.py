@@ -18,6 +18,7 @@ from shared.kafka import Kafka
 from shared.platform import ports
 from shared.platform.postgres import Postgres
 from shared.platform.stack import Stack
+from shared.testing import nowhere
 
 COMMUNITY = Path(deployment.__file__).parent / "communities" / "provider-supplier.toml"
 NEED_SETTINGS = (
@@ -32,8 +33,6 @@ NEED_SETTINGS = (
     ("parked", "list", "approval"),
     ("story", "--url", "http://127.0.0.1:9"),
 )
-NOBODY = f"{ports.HOST}:9"
-"""Where no server answers: the port of discarded packets."""
 
 Iacs = Callable[..., Result]
 
@@ -50,20 +49,6 @@ def iacs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iacs:
         return done
 
     return give
-
-
-def settings(tmp_path: Path, database_url: str = f"postgresql://iacs:secret-word@{NOBODY}/iacs") -> dict[str, str]:
-    """Return what the services are told when neither PostgreSQL nor Kafka is where it should be."""
-    place = deployment.Place(
-        database_url=lambda _: database_url,
-        listen=lambda _: (ports.HOST, 1),
-        kafka_servers=NOBODY,
-        public_url=f"http://{NOBODY}",
-        documents_url=tmp_path.as_uri(),
-        smtp_url=f"smtp://{NOBODY}",
-        clock_file=tmp_path / "clock",
-    )
-    return deployment.settings(place, {})
 
 
 @pytest.mark.parametrize("words", NEED_SETTINGS, ids=" ".join)
@@ -105,7 +90,7 @@ def test_what_cannot_be_is_refused_before_anything_is_done(tmp_path: Path, words
 
 
 def test_settings_that_are_wrong_are_named_each_on_a_line(iacs: Iacs, tmp_path: Path) -> None:
-    told = settings(tmp_path) | {"IACS_DIRECTORY_DATABASE_URL": "", "IACS_DIRECTORY_SEAL_KEY": "{}"}
+    told = nowhere.settings(tmp_path) | {"IACS_DIRECTORY_DATABASE_URL": "", "IACS_DIRECTORY_SEAL_KEY": "{}"}
     del told["IACS_DIRECTORY_DATABASE_URL"]
     done = iacs("community", "list", **told)
     assert done.exit_code == 2
@@ -117,7 +102,9 @@ def test_settings_that_are_wrong_are_named_each_on_a_line(iacs: Iacs, tmp_path: 
 
 @pytest.mark.parametrize("url", ["ftp://x", "/documents", "file://documents/here", "s3:///prefix", "hush-hush"])
 def test_a_place_for_documents_that_nothing_can_be_kept_in_is_named(iacs: Iacs, tmp_path: Path, url: str) -> None:
-    done = iacs("parked", "list", "registration", **settings(tmp_path) | {"IACS_REGISTRATION_DOCUMENTS_URL": url})
+    done = iacs(
+        "parked", "list", "registration", **nowhere.settings(tmp_path) | {"IACS_REGISTRATION_DOCUMENTS_URL": url}
+    )
     assert done.exit_code == 2
     assert "IACS_REGISTRATION_DOCUMENTS_URL: must be file:///path or s3://bucket/prefix" in done.stderr
     assert "hush" not in done.stderr
@@ -135,14 +122,14 @@ def test_a_line_of_the_settings_file_that_is_none_is_named_by_its_number(iacs: I
 
 
 def test_an_address_that_is_none_of_a_database_is_named_before_any_other_is_changed(iacs: Iacs, tmp_path: Path) -> None:
-    done = iacs("db", "upgrade", **settings(tmp_path) | {"IACS_NOTIFICATION_DATABASE_URL": "hush-hush"})
+    done = iacs("db", "upgrade", **nowhere.settings(tmp_path) | {"IACS_NOTIFICATION_DATABASE_URL": "hush-hush"})
     assert done.exit_code == 2
     assert "IACS_NOTIFICATION_DATABASE_URL: must be like postgresql://" in done.stderr
     assert "hush" not in done.stderr
 
 
 def test_a_database_without_an_address_is_named_before_any_other_is_changed(iacs: Iacs, tmp_path: Path) -> None:
-    told = settings(tmp_path)
+    told = nowhere.settings(tmp_path)
     del told["IACS_NOTIFICATION_DATABASE_URL"]
     done = iacs("db", "upgrade", **told)
     assert done.exit_code == 2
@@ -161,7 +148,7 @@ def test_the_environment_goes_before_the_settings_of_the_folder(
 
 
 def test_a_service_is_told_by_a_file_and_the_environment_goes_before_it(tmp_path: Path) -> None:
-    told = {**deployment.of_service(settings(tmp_path), "approval"), "IACS_APPROVAL_API_PORT": "of the file"}
+    told = {**deployment.of_service(nowhere.settings(tmp_path), "approval"), "IACS_APPROVAL_API_PORT": "of the file"}
     told["IACS_APPROVAL_DATABASE_POOL_SIZE"] = "of the file"
     file = tmp_path / "approval.env"
     file.write_text(deployment.text(told))
@@ -192,40 +179,50 @@ def test_an_operator_is_recorded_by_the_name_of_the_person_and_not_of_root(
 
 
 @pytest.mark.parametrize(
-    "words", [("prepare",), ("db", "upgrade"), ("community", "list"), ("parked", "list", "approval")], ids=" ".join
+    ("server", "words"),
+    [
+        ("PostgreSQL or Kafka", ("prepare",)),
+        ("PostgreSQL", ("db", "upgrade")),
+        ("PostgreSQL", ("community", "list")),
+        ("PostgreSQL", ("parked", "list", "approval")),
+        ("Kafka", ("topics", "apply")),
+        ("Kafka", ("events", "tail")),
+    ],
 )
-def test_a_database_that_does_not_answer_is_told_in_one_sentence(
-    iacs: Iacs, tmp_path: Path, words: tuple[str, ...]
+def test_a_server_that_does_not_answer_is_told_with_its_address_in_one_sentence(
+    iacs: Iacs, tmp_path: Path, server: str, words: tuple[str, ...]
 ) -> None:
-    done = iacs(*words, **settings(tmp_path))
+    done = iacs(*words, **nowhere.settings(tmp_path))
     assert done.exit_code == 1
-    assert "does not answer as it must:" in done.stderr
-    assert "PostgreSQL" in done.stderr
-    assert "secret-word" not in done.output + done.stderr
+    assert f"{server} does not answer as it must:" in done.stderr
+    assert ports.HOST in done.stderr
+    assert nowhere.PASSWORD not in done.output + done.stderr
 
 
 def test_an_installation_without_a_database_is_told_in_one_sentence(tmp_path: Path) -> None:
     told = {
-        "POSTGRES_URL": f"postgresql://iacs:secret-word@{NOBODY}/postgres",
-        "KAFKA_SERVERS": NOBODY,
-        "PUBLIC_URL": f"http://{NOBODY}",
-        "SMTP_URL": f"smtp://{NOBODY}",
+        "POSTGRES_URL": f"postgresql://iacs:{nowhere.PASSWORD}@{nowhere.ADDRESS}/postgres",
+        "KAFKA_SERVERS": nowhere.ADDRESS,
+        "PUBLIC_URL": f"http://{nowhere.ADDRESS}",
+        "SMTP_URL": f"smtp://{nowhere.ADDRESS}",
     }
     environment = {f"IACS_INSTALLATION_{name}": value for name, value in told.items()}
     done = CliRunner().invoke(cli.app, ["install", str(tmp_path)], env=environment)
     assert (done.exit_code, done.exception.__class__) == (1, SystemExit)
     assert "PostgreSQL or Kafka does not answer as it must:" in done.stderr
-    assert "secret-word" not in done.output + done.stderr
+    assert nowhere.PASSWORD not in done.output + done.stderr
 
 
-@pytest.mark.parametrize("words", [("topics", "apply"), ("events", "tail")], ids=" ".join)
-def test_a_kafka_that_does_not_answer_is_told_with_its_address(
-    iacs: Iacs, tmp_path: Path, words: tuple[str, ...]
-) -> None:
-    done = iacs(*words, **settings(tmp_path))
-    assert done.exit_code == 1
-    assert "Kafka does not answer as it must:" in done.stderr
-    assert "127.0.0.1" in done.stderr
+def test_an_installation_is_told_where_postgresql_is_before_anything_is_made(tmp_path: Path) -> None:
+    told = {"POSTGRES_URL": "hush-hush", "KAFKA_SERVERS": "", "PUBLIC_URL": "http://a", "SMTP_URL": "smtp://a"}
+    environment = {f"IACS_INSTALLATION_{name}": value for name, value in told.items()}
+    done = CliRunner().invoke(cli.app, ["install", str(tmp_path)], env=environment)
+    assert done.exit_code == 2
+    assert [line.split(":")[0] for line in done.stderr.splitlines()[1:]] == [
+        "IACS_INSTALLATION_POSTGRES_URL",
+        "IACS_INSTALLATION_KAFKA_SERVERS",
+    ]
+    assert "hush" not in done.stderr
 
 
 def test_who_stops_reading_what_is_printed_is_not_told_as_trouble_of_a_server(
@@ -237,25 +234,25 @@ def test_who_stops_reading_what_is_printed_is_not_told_as_trouble_of_a_server(
 
 
 def test_a_database_that_lets_nobody_in_is_told_in_one_sentence(iacs: Iacs, tmp_path: Path, postgres: Postgres) -> None:
-    wrong = f"postgresql://nobody-of-ours:secret-word@{postgres.address}/postgres"
-    done = iacs("db", "upgrade", **settings(tmp_path, wrong))
+    wrong = f"postgresql://nobody-of-ours:{nowhere.PASSWORD}@{postgres.address}/postgres"
+    done = iacs("db", "upgrade", **nowhere.settings(tmp_path, wrong))
     assert done.exit_code == 1
     assert "PostgreSQL does not answer as it must:" in done.stderr
     assert "nobody-of-ours" in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert "secret-word" not in done.output + done.stderr
+    assert nowhere.PASSWORD not in done.output + done.stderr
 
 
 def test_the_database_of_one_service_is_upgraded_alone(iacs: Iacs, tmp_path: Path, postgres: Postgres) -> None:
     postgres.create_database("alone")
-    told = settings(tmp_path) | {"IACS_APPROVAL_DATABASE_URL": postgres.dsn("alone")}
+    told = nowhere.settings(tmp_path) | {"IACS_APPROVAL_DATABASE_URL": postgres.dsn("alone")}
     done = iacs("db", "upgrade", "approval", **told)
     assert (done.exit_code, done.stdout) == (0, "At the newest schema: approval.\n")
     postgres.drop_database("alone")
 
 
 def test_topics_are_found_as_decided_or_told_to_be_otherwise(iacs: Iacs, tmp_path: Path, stack: Stack) -> None:
-    told = settings(tmp_path) | {"IACS_DIRECTORY_KAFKA_SERVERS": stack.kafka.servers}
+    told = nowhere.settings(tmp_path) | {"IACS_DIRECTORY_KAFKA_SERVERS": stack.kafka.servers}
     there = asyncio.run(topics.apply(Kafka(stack.kafka.servers), partition_count=2))
     assert there == []
     done = iacs("topics", "apply", "--partitions", "2", **told)
@@ -276,7 +273,7 @@ def test_a_fault_of_ours_keeps_its_traceback(iacs: Iacs, tmp_path: Path, monkeyp
         raise AssertionError("not anybody's settings")
 
     monkeypatch.setattr("shared.migrate.upgrade", broken)
-    done = CliRunner().invoke(cli.app, ["db", "upgrade", "--data", str(tmp_path)], env=settings(tmp_path))
+    done = CliRunner().invoke(cli.app, ["db", "upgrade", "--data", str(tmp_path)], env=nowhere.settings(tmp_path))
     assert isinstance(done.exception, AssertionError)
 
 
